@@ -1,0 +1,42 @@
+# Every target sets up what it needs from nothing: Python 3.11 and make are enough.
+PYTHON ?= python3.11
+WORKERS ?= 2
+BIN := .venv/bin
+
+.PHONY: setup demo run test check bench bench-large format lock
+
+setup:
+	@$(PYTHON) tools/setup.py
+
+demo: setup
+	@$(BIN)/scudo demo
+
+run: setup
+	@$(BIN)/scudo serve
+
+test: setup
+	@$(BIN)/pytest -n $(WORKERS)
+
+check: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q tests/house
+
+bench: setup
+	@$(BIN)/scudo bench
+
+bench-large: setup
+	@$(BIN)/scudo bench --large
+
+format: setup
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# Refreshes the lock file: the newest versions that pyproject.toml allows, hashes, no addresses.
+# Needs `uv` on the path; only the developer who changes a dependency runs it.
+lock:
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --quiet --output-file requirements.lock
