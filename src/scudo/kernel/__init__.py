@@ -1,0 +1,65 @@
+"""Money, currencies, ids, time, refusals, canonical bytes and hashes. Pure: no I/O."""
+
+from scudo.kernel import ids
+from scudo.kernel.canonical import DIGEST_BYTES, GENESIS, chain, leaf, merkle_root
+from scudo.kernel.ids import Prefix
+from scudo.kernel.money import (
+    MINOR_MAX,
+    AmountOutOfRange,
+    Currency,
+    CurrencyUnknown,
+    Money,
+    allocate,
+    currency,
+    currency_by_numeric,
+    positive_amount,
+)
+from scudo.kernel.refusal import STATUS, InvariantBroken, Refusal
+from scudo.kernel.time import (
+    DAY_US,
+    POSTGRES_EPOCH_DAY,
+    POSTGRES_EPOCH_US,
+    SECOND_US,
+    InstantMalformed,
+    date_of,
+    day,
+    days_of,
+    instant,
+    micros,
+    parse_rfc3339,
+    rfc3339,
+)
+
+__all__ = [
+    "DAY_US",
+    "DIGEST_BYTES",
+    "GENESIS",
+    "MINOR_MAX",
+    "POSTGRES_EPOCH_DAY",
+    "POSTGRES_EPOCH_US",
+    "SECOND_US",
+    "STATUS",
+    "AmountOutOfRange",
+    "Currency",
+    "CurrencyUnknown",
+    "InstantMalformed",
+    "InvariantBroken",
+    "Money",
+    "Prefix",
+    "Refusal",
+    "allocate",
+    "chain",
+    "currency",
+    "currency_by_numeric",
+    "date_of",
+    "day",
+    "days_of",
+    "ids",
+    "instant",
+    "leaf",
+    "merkle_root",
+    "micros",
+    "parse_rfc3339",
+    "positive_amount",
+    "rfc3339",
+]
