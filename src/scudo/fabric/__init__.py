@@ -1,0 +1,110 @@
+"""Machinery without a banking word: PostgreSQL, the log, the conveyor, consumers, HTTP."""
+
+from scudo.fabric import migration, postgres, routes, settings, web
+from scudo.fabric.carried import (
+    Application,
+    Item,
+    Limits,
+    Tally,
+    idempotency_digest,
+    refused,
+    request_digest,
+)
+from scudo.fabric.consumers import (
+    Consumer,
+    ConsumerRunner,
+    GapInLog,
+    Recorded,
+    add_consumer,
+    is_batch_end,
+    read_log,
+    replay_from,
+)
+from scudo.fabric.conveyor import Conveyor
+from scudo.fabric.evidence import BadRow, RowBroken, Seen, Stretch, Witness
+from scudo.fabric.log import (
+    INSTANT,
+    Answer,
+    Batch,
+    Command,
+    Entry,
+    Event,
+    EventCatalogue,
+    Head,
+)
+from scudo.fabric.log.errors import BankUnavailable, ClockIsLive, WriterFenced
+from scudo.fabric.queries import find_commands
+from scudo.fabric.reads import ReadPool
+from scudo.fabric.rows import (
+    HEADER,
+    TRAILER,
+    Int8Array,
+    Table,
+    UuidArray,
+    queries,
+    register_arrays,
+    sized,
+)
+from scudo.fabric.stored import Chained, first_int8, read_images
+from scudo.fabric.tokeniser import Tokeniser, load_key
+from scudo.fabric.verification import Walk
+from scudo.fabric.writer import Guarded, Store, Writer
+
+__all__ = [
+    "HEADER",
+    "INSTANT",
+    "TRAILER",
+    "Answer",
+    "Application",
+    "BadRow",
+    "BankUnavailable",
+    "Batch",
+    "Chained",
+    "ClockIsLive",
+    "Command",
+    "Consumer",
+    "ConsumerRunner",
+    "Conveyor",
+    "Entry",
+    "Event",
+    "EventCatalogue",
+    "GapInLog",
+    "Guarded",
+    "Head",
+    "Int8Array",
+    "Item",
+    "Limits",
+    "ReadPool",
+    "Recorded",
+    "RowBroken",
+    "Seen",
+    "Store",
+    "Stretch",
+    "Table",
+    "Tally",
+    "Tokeniser",
+    "UuidArray",
+    "Walk",
+    "Witness",
+    "Writer",
+    "WriterFenced",
+    "add_consumer",
+    "find_commands",
+    "first_int8",
+    "idempotency_digest",
+    "is_batch_end",
+    "load_key",
+    "migration",
+    "postgres",
+    "queries",
+    "read_images",
+    "read_log",
+    "refused",
+    "register_arrays",
+    "replay_from",
+    "request_digest",
+    "routes",
+    "settings",
+    "sized",
+    "web",
+]

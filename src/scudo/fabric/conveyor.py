@@ -1,0 +1,490 @@
+"""The conveyor: a group commit. While one batch commits, the next one gathers.
+
+A lone request goes at once; a thousand share one fsync. What runs inside is a pure
+function of request and state, in memory, without awaiting; every waiter is answered after
+the commit that holds its effects. Answers are values, never raised exceptions: with
+Python's cyclic collector off, a traceback that holds its own exception would never go.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import psycopg
+import structlog
+
+from scudo.fabric.carried import Application, Item, Limits, Tally, fields, refused, repeat
+from scudo.fabric.log.batch import Batch, Entry
+from scudo.fabric.log.errors import (
+    BankUnavailable,
+    ClockIsLive,
+    OutcomeUnknown,
+    Overloaded,
+    RequestPoisoned,
+    WriterFenced,
+)
+from scudo.fabric.log.model import Answer, Command, Head
+from scudo.fabric.rows import UuidArray, queries
+from scudo.fabric.writer import StaleState, Writer
+from scudo.kernel import InvariantBroken, Refusal
+
+_SQL: Final = queries("scudo.fabric")
+_log = structlog.get_logger("scudo.conveyor")
+_decode: Final = msgspec.msgpack.Decoder().decode
+
+#: Waiters are told "unknown" or "unavailable" when the database has been gone for so long.
+GRACE_S: Final = 5.0
+#: A batch that meets a lost connection or stale state is tried so often.
+_ATTEMPTS: Final = 5
+#: After something due could not be done, it is not tried again for so long.
+_PAUSE_US: Final = 1_000_000
+#: SQLSTATE classes that blame the server's circumstances, never one item of the batch.
+_CIRCUMSTANCES: Final = ("08", "25", "40", "53", "55", "57", "58", "F0", "XX")
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """A batch and what its items will be answered once it is committed."""
+
+    batch: Batch
+    answers: list[tuple[Item, Answer]] = field(default_factory=list)
+    answered_keys: dict[bytes, tuple[bytes, Command, Answer]] = field(default_factory=dict)
+
+
+class Conveyor:
+    """Takes items from many callers and commits them through the one writer."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        application: Application,
+        *,
+        head: Head,
+        now: Callable[[], int],
+        clock_ns: Callable[[], int],
+        limits: Limits | None = None,
+    ) -> None:
+        """Put a conveyor before an opened writer.
+
+        Args:
+            writer: opened; the conveyor alone uses it from now on.
+            application: the rooms.
+            head: where the log stands.
+            now: microseconds since 1970, our wall clock.
+            clock_ns: a monotonic clock for measurements.
+            limits: sizes of batch and queue.
+        """
+        self._writer = writer
+        self._application = application
+        self._now = now
+        self._clock_ns = clock_ns
+        self.limits = limits or Limits()
+        self._payments: deque[Item] = deque()
+        self._background: deque[Item] = deque()
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._at_rest: list[Callable[[], None]] = []
+        self._stopping = False
+        self._is_stale = False
+        self._due_from = 0
+        self._has_run_due = False
+        self.head = head
+        self.tally = Tally()
+        self.unavailable: Refusal | None = None
+
+    # ---- in front of the belt
+
+    def submit(self, item: Item, *, background: bool = False) -> asyncio.Future[Answer]:
+        """Queue an item; its answer comes after the commit.
+
+        A full queue or a lost database is answered at once, and nothing was done.
+        """
+        queue = self._background if background else self._payments
+        if self.unavailable is not None:
+            item.answer.set_result(refused(self.unavailable))
+        elif len(queue) >= self.limits.queue:
+            item.answer.set_result(refused(Overloaded("the queue before the writer is full")))
+        else:
+            queue.append(item)
+            self._wake.set()
+        return item.answer
+
+    def item(
+        self,
+        command: Command,
+        *,
+        client: int = 0,
+        owner: int | None = None,
+        key: bytes | None = None,
+        request: bytes = b"",
+        at: int | None = None,
+    ) -> Item:
+        """Make an item of a command."""
+        return Item(command, client, owner, key, request, at, self._loop.create_future())
+
+    def at_rest(self, work: Callable[[], None]) -> None:
+        """Do some short work between two batches, when nothing is half done."""
+        self._at_rest.append(work)
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Look for commands that time has made due, even without traffic."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Answer what is queued, then let `run` return."""
+        self._stopping = True
+        self._wake.set()
+
+    # ---- the belt
+
+    async def run(self) -> None:
+        """Carry batches until stopped or fenced.
+
+        Raises:
+            WriterFenced: another writer has taken over; all waiters were told.
+        """
+        try:
+            while True:
+                while self._at_rest:
+                    self._at_rest.pop()()
+                items = self._gather()
+                if items or self._is_due():
+                    await self._carry(items)
+                elif self._stopping:
+                    return
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
+        except BaseException as error:
+            reason: Refusal = (
+                error if isinstance(error, Refusal) else BankUnavailable("the writer has stopped")
+            )
+            self._turn_away(reason.with_traceback(None))
+            raise
+
+    def _gather(self) -> list[Item]:
+        payments, room = self._payments, self.limits.batch
+        items = [payments.popleft() for _ in range(min(room, len(payments)))]
+        # Background work gets what payments leave, and always a little, so that it ends.
+        left = max(room - len(items), room // 16)
+        background = self._background
+        items.extend(background.popleft() for _ in range(min(left, len(background))))
+        return items
+
+    def _log_time(self) -> int:
+        """What time it is for the log: a replayed file's, or ours."""
+        return self.head.ordered_at if self.head.clock == "file" else self._now()
+
+    def _is_due(self) -> bool:
+        return self._now() >= self._due_from and self._application.has_due(self._log_time())
+
+    def _turn_away(self, reason: Refusal) -> None:
+        self.unavailable = reason
+        answer = refused(reason)
+        for queue in (self._payments, self._background):
+            while queue:
+                _answer(queue.popleft(), answer)
+
+    async def _carry(self, items: list[Item]) -> None:
+        """Carry items through one commit; halves them where the data is to blame.
+
+        Raises:
+            Refusal: the writer cannot go on: fenced, or stopped without a database.
+            InvariantBroken: memory or log contradict themselves.
+        """
+        try:
+            await self._commit(items)
+        except (Refusal, InvariantBroken) as error:
+            # Nobody carries on from here: who still waits is told, and the writer ends.
+            stopped = BankUnavailable("the writer has stopped")
+            self._tell(items, error if isinstance(error, Refusal) else stopped, in_doubt=False)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, only its items may suffer
+            if _is_circumstance(error):
+                _log.warning("batch_refused", **_blame(error))
+                reason = BankUnavailable("the database could not take the request")
+                self._tell(items, reason, in_doubt=False)
+                self._due_from = 0 if items else self._now() + _PAUSE_US
+            elif len(items) > 1:
+                self.tally.bisected += 1
+                middle = len(items) // 2
+                await self._carry(items[:middle])
+                await self._carry(items[middle:])
+            elif self._has_run_due:
+                # What time made due came before the item, and may be what cannot be done.
+                _log.error("due_poisoned", **_blame(error))
+                self._due_from = self._now() + _PAUSE_US
+                await self._carry(items)
+            else:
+                self.tally.poisoned += 1
+                _log.error("item_poisoned", **_blame(error))
+                poisoned = RequestPoisoned("this request cannot be written")
+                self._tell(items, poisoned, in_doubt=False)
+
+    async def _commit(self, items: list[Item]) -> None:
+        has_reloaded = False
+        for _ in range(_ATTEMPTS):
+            gathered = None
+            try:
+                if self._is_stale:
+                    await self._application.reload(self._writer.connection)
+                    self._is_stale, has_reloaded = False, True
+                known = await self._find_keys(items)
+                await self._application.prepare(
+                    self._writer.connection, [item.command for item in items]
+                )
+                gathered = self._evaluate(items, known)
+                if await self._write(gathered):
+                    return
+            except StaleState:
+                self._undo(gathered)
+                if has_reloaded:
+                    raise InvariantBroken("memory and database differ after reloading") from None
+                self._is_stale = True
+            except (psycopg.Error, OSError) as error:
+                if not _is_lost(error, self._writer):
+                    self._undo(gathered)
+                    raise
+                if await self._recover(gathered, items):
+                    return
+            except Exception:
+                # Rows that cannot even be packed: the transaction has been rolled back.
+                self._undo(gathered)
+                raise
+        raise psycopg.OperationalError("the database was lost again and again")
+
+    async def _write(self, gathered: _Gathered) -> bool:
+        """Commit what was gathered and answer; True when all is done."""
+        if not gathered.batch.is_empty:
+            begun = self._clock_ns()
+            after = await self._writer.commit(gathered.batch, self._application.stores)
+            self.tally.commit_ns += self._clock_ns() - begun
+            self._committed(gathered, after)
+        else:
+            self._undo(gathered)
+        for item, answer in gathered.answers:
+            _answer(item, answer)
+        return True
+
+    def _committed(self, gathered: _Gathered, after: Head) -> None:
+        self.head = after
+        gathered.batch.journal.clear()
+        self._application.committed()
+        tally = self.tally
+        tally.batches += 1
+        tally.entries += len(gathered.answers)
+        tally.largest = max(tally.largest, len(gathered.answers))
+
+    def _undo(self, gathered: _Gathered | None) -> None:
+        if gathered is not None:
+            gathered.batch.undo_to(0)
+            self._application.aborted()
+
+    async def _recover(self, gathered: _Gathered | None, items: list[Item]) -> bool:
+        """The connection is gone: find out what became of the batch; True when items are answered.
+
+        While it is not known whether the batch was committed, nothing is decided.
+
+        Raises:
+            Refusal: of `_find_out`.
+        """
+        self.tally.recovered += 1
+        in_doubt = gathered is not None and self._writer.lost_in_commit
+        if gathered is None or not in_doubt:
+            self._undo(gathered)
+            _, told = await self._find_out(self.head, items, in_doubt=False)
+            return told
+        after = gathered.batch.seal()
+        try:
+            is_there, told = await self._find_out(after, items, in_doubt=True)
+        except Refusal:
+            self._undo(gathered)
+            raise
+        if not is_there:
+            self._undo(gathered)
+            return told
+        self._committed(gathered, after)
+        for item, answer in gathered.answers:
+            _answer(item, answer)
+        return True
+
+    async def _find_out(
+        self, after: Head, items: Sequence[Item], *, in_doubt: bool
+    ) -> tuple[bool, bool]:
+        """Reconnect, however long it takes; whether `after` is there, and whether items were told.
+
+        Raises:
+            WriterFenced: another writer has taken over; items were told.
+            BankUnavailable: the bank is to stop, and the database does not come back.
+        """
+        give_up, told = self._loop.time() + GRACE_S, False
+        while True:
+            try:
+                is_there = await self._writer.settle(after)
+            except WriterFenced as fenced:
+                self._tell(items, fenced, in_doubt=in_doubt)
+                raise
+            except (psycopg.Error, OSError, Refusal):
+                if not told and self._loop.time() > give_up:
+                    told = True
+                    reason = BankUnavailable("the database has been lost")
+                    self._tell(items, reason, in_doubt=in_doubt)
+                    self._turn_away(reason)
+                if told and self._stopping:
+                    raise BankUnavailable("the database is lost, and the bank stops") from None
+                await asyncio.sleep(0.1)
+            else:
+                self.unavailable = None
+                return is_there, told
+
+    def _tell(self, items: Sequence[Item], reason: Refusal, *, in_doubt: bool) -> None:
+        doubt = OutcomeUnknown("the database was lost while it committed")
+        answer = refused(doubt if in_doubt else reason.with_traceback(None))
+        for item in items:
+            _answer(item, answer)
+
+    # ---- idempotency and evaluation
+
+    async def _find_keys(
+        self, items: Sequence[Item]
+    ) -> dict[bytes, tuple[bytes, list[object], Answer]]:
+        keys = UuidArray(item.key for item in items if item.key is not None)
+        if not keys:
+            return {}
+        connection = self._writer.connection
+        cursor = await connection.execute(_SQL["find_keys"], {"keys": keys}, binary=True)
+        found = await cursor.fetchall()
+        if not found:
+            return {}
+        positions = [position for _, _, position in found]
+        cursor = await connection.execute(_SQL["find_answers"], {"positions": positions})
+        answers = {
+            position: (_decode(command), Answer(status, bytes(body)))
+            for position, status, command, body in await cursor.fetchall()
+        }
+        return {key.bytes: (request.bytes, *answers[position]) for key, request, position in found}
+
+    def _evaluate(
+        self, items: Sequence[Item], known: dict[bytes, tuple[bytes, list[object], Answer]]
+    ) -> _Gathered:
+        begun = self._clock_ns()
+        now = self._now()
+        gathered = _Gathered(Batch(self.head, recorded_at=now))
+        self._has_run_due = False
+        self._application.begin()
+        try:
+            if not items:
+                self._run_due(gathered, self._log_time())
+            for item in items:
+                gathered.answers.append((item, self._answer_one(gathered, item, known, now)))
+        except BaseException:
+            self._undo(gathered)
+            raise
+        self.tally.evaluate_ns += self._clock_ns() - begun
+        return gathered
+
+    def _run_due(self, gathered: _Gathered, until: int) -> None:
+        """Carry out what time has made due before `until`, each at its own entry.
+
+        Raises:
+            RuntimeError: something due was refused.
+        """
+        batch, application = gathered.batch, self._application
+        if self._now() < self._due_from:
+            return
+        for _ in range(self.limits.batch):
+            command = application.due(until)
+            if command is None:
+                return
+            self._has_run_due = True
+            entry = batch.entry(client=0, owner=None, now=until, at=None)
+            try:
+                answer = application.apply(command, entry)
+            except Refusal as refusal:
+                # Nobody asked, so nobody can be refused: this is a fault of ours.
+                raise RuntimeError(f"what was due was refused: {refusal.code}") from None
+            if entry.events:
+                batch.close(entry, command=command, answer=answer, key=None)
+
+    def _answer_one(
+        self,
+        gathered: _Gathered,
+        item: Item,
+        known: dict[bytes, tuple[bytes, list[object], Answer]],
+        now: int,
+    ) -> Answer:
+        key, batch = item.key, gathered.batch
+        if key is not None:
+            earlier = known.get(key)
+            if earlier is not None:
+                self.tally.replayed += 1
+                return repeat(item, *earlier)
+            twin = gathered.answered_keys.get(key)
+            if twin is not None:
+                self.tally.replayed += 1
+                return repeat(item, twin[0], fields(twin[1]), twin[2])
+        if item.at is not None and batch.clock == "live":
+            return refused(
+                ClockIsLive("live traffic has run; a file cannot drive this log's clock")
+            )
+        at = item.at
+        if at is None and batch.clock == "file" and item.client == 0:
+            at = batch.ordered_at
+        self._run_due(gathered, max(batch.ordered_at, now if at is None else at))
+        answer, entry = self._apply(batch, item, now=now, at=at)
+        if entry.events:
+            key_row = (key, item.request) if key is not None else None
+            batch.close(entry, command=item.command, answer=answer, key=key_row)
+            if item.client:
+                batch.clock = "live" if item.at is None else "file"
+            if key is not None:
+                gathered.answered_keys[key] = (item.request, item.command, answer)
+        return answer
+
+    def _apply(self, batch: Batch, item: Item, *, now: int, at: int | None) -> tuple[Answer, Entry]:
+        entry = batch.entry(client=item.client, owner=item.owner, now=now, at=at)
+        try:
+            return self._application.apply(item.command, entry), entry
+        except Refusal as refusal:
+            entry.take_back()
+            self.tally.refused += 1
+            answer = refused(refusal)
+            self._application.refuse(item.command, refusal.with_traceback(None), entry)
+            return answer, entry
+        except InvariantBroken:
+            raise
+        except Exception:  # noqa: BLE001 - see below
+            # The edge of evaluation: a fault of ours in one item must not stop the others.
+            entry.take_back()
+            self.tally.poisoned += 1
+            _log.exception("item_poisoned", command=type(item.command).__name__)
+            return refused(RequestPoisoned("this request met a fault on our side")), entry
+
+
+def _answer(item: Item, answer: Answer) -> None:
+    if not item.answer.done():
+        item.answer.set_result(answer)
+
+
+def _is_lost(error: Exception, writer: Writer) -> bool:
+    return isinstance(error, OSError) or writer.lost_in_commit or writer.connection.closed
+
+
+def _blame(error: Exception) -> dict[str, str | None]:
+    """What the log says of a failure; never the rows, which a database error may quote."""
+    if isinstance(error, psycopg.Error):
+        return {"sqlstate": error.sqlstate, "error": error.diag.message_primary}
+    return {"sqlstate": None, "error": f"{type(error).__name__}: {error}"}
+
+
+def _is_circumstance(error: Exception) -> bool:
+    """Whether the database's circumstances are to blame, and never one item of the batch."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return error.sqlstate.startswith(_CIRCUMSTANCES)

@@ -1,0 +1,102 @@
+"""Who may do what in the database.
+
+* `scudo_admin`: the embedded cluster's superuser; makes roles and databases, nothing else.
+* `scudo_owner`: runs migrations and owns every schema and table.
+* `scudo_app`: the bank at work; has exactly the rights that migrations grant it.
+* `scudo_read`: auditors, doctor and bench; reads every table, writes none.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from scudo.fabric.postgres.refusals import PostgresUnreachable
+from scudo.fabric.rows import queries
+
+SUPERUSER: Final = "scudo_admin"
+OWNER: Final = "scudo_owner"
+APP: Final = "scudo_app"
+READ: Final = "scudo_read"
+LOGINS: Final = (SUPERUSER, OWNER, APP, READ)
+CONNECT_TIMEOUT_S: Final = 10
+
+_SQL: Final = queries("scudo.fabric.postgres")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Dsn:
+    """How to connect to one database as each of the roles (libpq connection strings).
+
+    They may hold a password, so it does not show itself.
+    """
+
+    admin: str
+    owner: str
+    app: str
+    read: str
+
+    def database(self, name: str) -> "Dsn":
+        """Point all of them at another database of the same cluster."""
+        return Dsn(
+            admin=make_conninfo(self.admin, dbname=name),
+            owner=make_conninfo(self.owner, dbname=name),
+            app=make_conninfo(self.app, dbname=name),
+            read=make_conninfo(self.read, dbname=name),
+        )
+
+
+def socket_dsn(socket_folder: Path, *, database: str) -> Dsn:
+    """Connect through the embedded server's socket, each role as itself."""
+    socket = make_conninfo(host=str(socket_folder), port=5432, dbname=database)
+    return Dsn(
+        admin=make_conninfo(socket, user=SUPERUSER),
+        owner=make_conninfo(socket, user=OWNER),
+        app=make_conninfo(socket, user=APP),
+        read=make_conninfo(socket, user=READ),
+    )
+
+
+def url_dsn(url: str) -> Dsn:
+    """Connect through your URL; its user takes on each role as the session starts."""
+    own = conninfo_to_dict(url).get("options") or ""
+    return Dsn(
+        admin=url,
+        owner=make_conninfo(url, options=f"{own} -c role={OWNER}".strip()),
+        app=make_conninfo(url, options=f"{own} -c role={APP}".strip()),
+        read=make_conninfo(url, options=f"{own} -c role={READ}".strip()),
+    )
+
+
+def ensure_database(admin: str, *, name: str) -> None:
+    """Create an empty database unless it is there; safe against another who does the same."""
+    with psycopg.connect(admin, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        if connection.execute(_SQL["database_exists"], (name,)).fetchone():
+            return
+        statement = sql.SQL(_SQL["create_database"]).format(name=sql.Identifier(name))
+        try:
+            connection.execute(statement)
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            return
+
+
+def ensure_roles(admin: str) -> None:
+    """Make the roles and give them their rights in one database; done again, it changes nothing.
+
+    Raises:
+        PostgresUnreachable: the database does not answer, or its user may not make roles.
+    """
+    try:
+        with psycopg.connect(admin, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            connection.execute(_SQL["roles"])
+            database = sql.Identifier(connection.info.dbname)
+            connection.execute(sql.SQL(_SQL["rights"]).format(database=database))
+    except psycopg.OperationalError as error:
+        message = f"The database does not answer: {error}"
+        raise PostgresUnreachable(message) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        message = f"The database's user may not make Scudo's roles: {error}"
+        raise PostgresUnreachable(message) from error

@@ -1,0 +1,77 @@
+"""What the installation is told by its environment; read once, at the edge.
+
+SCUDO_HOME           folder of the bank, with all of its state
+                     (`~/.local/share/scudo`; for root `/var/lib/scudo`)
+SCUDO_DATABASE_URL   your PostgreSQL instead of the embedded one
+SCUDO_PORT           port of the HTTP interface; 0 takes a free one (8420)
+SCUDO_POSTGRES_USER  user that root runs the embedded PostgreSQL as (`postgres`, else `nobody`)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from scudo.kernel import Refusal
+
+PORT_DEFAULT: Final = 8420
+PORT_MAX: Final = 65535
+HOME_OF_ROOT: Final = Path("/var/lib/scudo")
+_URL_SCHEMES: Final = ("postgresql://", "postgres://")
+
+
+class SettingInvalid(Refusal):
+    """An environment variable of Scudo has a value that it cannot use."""
+
+    code = "setting_invalid"
+    next_step = "Correct or unset the variable and start again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one installation is told from outside."""
+
+    home: Path
+    database_url: str | None = None
+    port: int = PORT_DEFAULT
+    postgres_user: str | None = None
+
+
+def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
+    """Read the settings; an empty variable counts as unset.
+
+    Raises:
+        SettingInvalid: a value cannot be used; the message names the variable.
+    """
+    url = environment.get("SCUDO_DATABASE_URL") or None
+    if url is not None and not url.startswith(_URL_SCHEMES):
+        message = "SCUDO_DATABASE_URL does not begin with postgresql://."
+        raise SettingInvalid(message)
+    return Settings(
+        home=_home_from(environment, is_root=is_root),
+        database_url=url,
+        port=_port_from(environment.get("SCUDO_PORT") or str(PORT_DEFAULT)),
+        postgres_user=environment.get("SCUDO_POSTGRES_USER") or None,
+    )
+
+
+def _home_from(environment: Mapping[str, str], *, is_root: bool) -> Path:
+    if named := environment.get("SCUDO_HOME"):
+        return Path(named).expanduser().absolute()
+    if is_root:
+        return HOME_OF_ROOT
+    shared = Path(environment.get("XDG_DATA_HOME") or "")
+    # The XDG specification tells us to ignore a relative path.
+    if shared.is_absolute():
+        return shared / "scudo"
+    if not environment.get("HOME"):
+        message = "Neither SCUDO_HOME nor HOME says where the bank's folder is."
+        raise SettingInvalid(message)
+    return Path(environment["HOME"]) / ".local" / "share" / "scudo"
+
+
+def _port_from(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) > PORT_MAX:
+        message = f"SCUDO_PORT is {text!r}, which is no port from 0 to {PORT_MAX}."
+        raise SettingInvalid(message)
+    return int(text)

@@ -1,0 +1,137 @@
+"""One definition per HTTP operation: what routing, checks, OpenAPI and client are made from."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import msgspec
+
+from scudo.fabric.web.errors import Headers
+from scudo.kernel import Refusal
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+JSON: Final = "application/json"
+BODY_BYTES_MAX: Final = 64 * 1024
+BULK_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+
+#: The scope whose holders may say, by the header Scudo-Ordered-At, what time the log has.
+CLOCK_SCOPE: Final = "clock:drive"
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """The client on whose behalf a request is made.
+
+    Attributes:
+        id: number of the client; 0 is nobody, on operations without scope.
+        scopes: what it may do.
+        customer: the one customer whose objects it may see; None sees all.
+    """
+
+    id: int
+    scopes: frozenset[str]
+    customer: int | None = None
+
+
+NOBODY: Final = Principal(id=0, scopes=frozenset())
+
+#: Finds the client of a bearer token, from memory; None if there is none.
+Authenticator = Callable[[str], Principal | None]
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """One request as its handler sees it.
+
+    Attributes:
+        client: whose token came with it.
+        path: values of the path's templates, by name, percent-decoded.
+        body: an instance of the operation's `body`, or None.
+        query: an instance of the operation's `query`, or None.
+        key: the idempotency key; never None where the operation moves money.
+        ordered_at: microseconds since 1970 that the log shall have; only from
+            clients that may drive the clock.
+        trace_id: names this request in logs.
+    """
+
+    client: Principal
+    path: Mapping[str, str]
+    body: Any
+    query: Any
+    key: str | None
+    ordered_at: int | None
+    trace_id: str
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """One answer.
+
+    Attributes:
+        status: HTTP status; from 400 on the body is a problem.
+        body: bytes go out as they are, a struct as its JSON.
+        headers: beside those that every answer has; names in lower case.
+    """
+
+    status: int
+    body: bytes | msgspec.Struct | None = None
+    headers: Headers = ()
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One HTTP operation.
+
+    Attributes:
+        method: HTTP method; GET answers HEAD too.
+        path: `/v1/things/{thing_id}`; a template is one whole segment.
+        name: operationId and name of the client's method, `snake_case`, unique.
+        summary: one sentence without full stop.
+        tag: group in the documentation; the room's name.
+        scope: what the client's token must have; None is open to everybody.
+        handler: does it.
+        answers: type of the body per status of success; None is an empty body.
+        path_types: schema of each template of the path (ids say their pattern).
+        body: a struct that forbids unknown fields.
+        query: a struct that forbids unknown fields, its members strings or whole numbers.
+        refusals: what the handler may raise, beside what this layer refuses itself.
+        moves_money: whether it must carry an idempotency key.
+        is_bank_wide: whether it keeps clients out that are bound to one customer.
+        body_bytes_max: longer bodies are refused unread.
+        media: content type of a success.
+        example: a body that is documented as an example.
+    """
+
+    method: Method
+    path: str
+    name: str
+    summary: str
+    tag: str
+    scope: str | None
+    handler: Handler
+    answers: Mapping[int, Any]
+    path_types: Mapping[str, Any] = field(default_factory=dict)
+    body: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] | None = None
+    refusals: tuple[type[Refusal], ...] = ()
+    moves_money: bool = False
+    is_bank_wide: bool = False
+    body_bytes_max: int = BODY_BYTES_MAX
+    media: str = JSON
+    example: msgspec.Struct | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the definition to what the documentation above says (a bug if not)."""
+        assert self.path.startswith("/"), self.path
+        assert self.name.isidentifier(), self.name
+        assert set(self.templates) == set(self.path_types), f"{self.name}: path_types"
+        for taken in (self.body, self.query):
+            assert taken is None or taken.__struct_config__.forbid_unknown_fields, self.name
+        assert self.body is None or self.method != "GET", f"{self.name}: GET has no body"
+        assert not self.moves_money or self.method == "POST", f"{self.name}: moves by POST"
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Names of the path's templates, in order."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
