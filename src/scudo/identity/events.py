@@ -1,0 +1,16 @@
+"""What the identity room tells the log."""
+
+from typing import ClassVar
+
+from scudo.fabric import Event
+from scudo.kernel import ids
+
+
+class CustomerRegistered(Event, frozen=True, tag=101):
+    """A customer was registered."""
+
+    name: ClassVar[str] = "identity.customer.registered.v1"
+
+    customer: ids.CustomerId
+    kind: int
+    country: int | None

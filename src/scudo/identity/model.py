@@ -1,0 +1,46 @@
+"""The smallest identity that owns accounts: customers, and clients of the API."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+#: Everything a token can be allowed to do.
+SCOPES: Final = frozenset(
+    {
+        "customers:read",
+        "customers:write",
+        "accounts:read",
+        "accounts:write",
+        "payments:read",
+        "payments:write",
+        "payments:operate",
+        "journals:write",
+        "decisions:read",
+        "events:read",
+        "clients:write",
+        "clock:drive",
+    }
+)
+
+
+class CustomerKind(IntEnum):
+    """A natural person or a business."""
+
+    PERSON = 1
+    BUSINESS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer, known by the reference that the client gave.
+
+    Attributes:
+        country: ISO 3166-1 number.
+        registered_at: microseconds.
+    """
+
+    id: int
+    reference: str
+    kind: CustomerKind
+    country: int | None
+    registered_at: int
