@@ -1,0 +1,86 @@
+"""Decisions: the gates, and why they answered as they did."""
+
+from scudo.decisions import errors, events, routes
+from scudo.decisions.engine import Engine, judge
+from scudo.decisions.errors import (
+    DefinitionRefused,
+    ExpressionRefused,
+    PolicyMismatch,
+    SnapshotDamaged,
+    SnapshotForeign,
+)
+from scudo.decisions.explanation import Explanation, Reason, explain
+from scudo.decisions.features import FeatureState
+from scudo.decisions.features import dump as dump_state
+from scudo.decisions.features import load as load_state
+from scudo.decisions.gate import DECISION, Gatekeeper, Rescore
+from scudo.decisions.handlers import Alerts, Rescoring
+from scudo.decisions.model import (
+    OBLIGATIONS,
+    REFUSING,
+    Channel,
+    DecisionRecord,
+    Degradation,
+    Gate,
+    GateEvent,
+    Outcome,
+    Verdict,
+    record_of,
+)
+from scudo.decisions.policy import Policy, load_policy
+from scudo.decisions.snapshots import Snapshots
+from scudo.decisions.store import (
+    add_alert,
+    find_decision,
+    keep_policy,
+    list_alerts,
+    list_degraded,
+    read_decisions,
+)
+from scudo.decisions.verification import DECISIONS, DecisionWitness, Ruling
+
+__all__ = [
+    "DECISION",
+    "DECISIONS",
+    "OBLIGATIONS",
+    "REFUSING",
+    "Alerts",
+    "Channel",
+    "DecisionRecord",
+    "DecisionWitness",
+    "DefinitionRefused",
+    "Degradation",
+    "Engine",
+    "Explanation",
+    "ExpressionRefused",
+    "FeatureState",
+    "Gate",
+    "GateEvent",
+    "Gatekeeper",
+    "Outcome",
+    "Policy",
+    "PolicyMismatch",
+    "Reason",
+    "Rescore",
+    "Rescoring",
+    "Ruling",
+    "SnapshotDamaged",
+    "SnapshotForeign",
+    "Snapshots",
+    "Verdict",
+    "add_alert",
+    "dump_state",
+    "errors",
+    "events",
+    "explain",
+    "find_decision",
+    "judge",
+    "keep_policy",
+    "list_alerts",
+    "list_degraded",
+    "load_policy",
+    "load_state",
+    "read_decisions",
+    "record_of",
+    "routes",
+]

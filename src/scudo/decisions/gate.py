@@ -1,0 +1,96 @@
+"""The gate: decides, keeps the record, and tells the log, all inside one entry."""
+
+import struct
+from typing import Final
+
+import msgspec
+
+from scudo.decisions.engine import Engine
+from scudo.decisions.events import AlertRaised, DecisionMade, DecisionRescored
+from scudo.decisions.features import FeatureState
+from scudo.decisions.model import GateEvent, Outcome, Verdict, record_of
+from scudo.decisions.policy import Policy
+from scudo.fabric import Answer, Command, Entry, Table, sized
+from scudo.kernel import POSTGRES_EPOCH_US
+
+DECISION: Final = Table(
+    "decisions.decision",
+    ("id", "subject", "ordered_at", "gate", "outcome", "degraded", "record"),
+    b"D1",
+)
+#: Rank of decisions among the leaves of an entry (before the transfers they allow).
+DECISION_ORDER: Final = 10
+_FIXED: Final = struct.Struct(">hiqiqiqihihih")
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Rescore(Command, frozen=True, tag=301):
+    """Judge a decision again that was made degraded."""
+
+    decision: int
+    payment: int
+    event: GateEvent
+    outcome: Outcome
+
+
+class Gatekeeper:
+    """Every gate of the unit: one engine on one state of features."""
+
+    def __init__(self, policy: Policy, state: FeatureState) -> None:
+        """Decide by a policy on a state that was rebuilt from the log."""
+        self.policy = policy
+        self.state = state
+        self._engine = Engine(policy, state)
+
+    def decide(
+        self,
+        entry: Entry,
+        event: GateEvent,
+        *,
+        payment: int,
+        discharged: frozenset[Outcome] = frozenset(),
+    ) -> tuple[int, Verdict]:
+        """Decide on an event; returns the decision's id and the verdict.
+
+        The record, the event and the change of the features' state belong to the entry:
+        when it is taken back, nothing of them remains.
+        """
+        ordered_at = entry.ordered_at
+        verdict = self._engine.decide(event, ordered_at=ordered_at, discharged=discharged)
+        mark = self.state.mark()
+        self._engine.record(event, verdict, ordered_at=ordered_at)
+        entry.undo(self.state.undo_to, mark)
+        number = entry.next_position
+        entry.emit(DecisionMade(number, payment, event.gate, verdict.outcome, verdict.degraded))
+        if verdict.outcome != Outcome.ALLOW:
+            entry.emit(AlertRaised(entry.next_position, number, payment, verdict.outcome))
+        record = record_of(
+            verdict,
+            event=event,
+            policy=self.policy.hash,
+            ordered_at=ordered_at,
+            position=entry.position - 1,
+        )
+        image = _FIXED.pack(
+            *(7, 8, number, 8, payment, 8, ordered_at - POSTGRES_EPOCH_US),
+            *(2, event.gate, 2, verdict.outcome, 2, verdict.degraded),
+        ) + sized(_encode(record))
+        entry.add(DECISION, image, order=DECISION_ORDER)
+        return number, verdict
+
+    def rescore(self, command: Rescore, entry: Entry) -> Answer:
+        """Judge a degraded decision again, on the state as it is now.
+
+        The decision stands; a higher outcome opens an alert. The features' state does not
+        change: the event was counted when it was decided.
+        """
+        verdict = self._engine.decide(command.event, ordered_at=entry.ordered_at)
+        entry.correlation = command.payment
+        entry.emit(
+            DecisionRescored(command.decision, command.payment, command.outcome, verdict.outcome)
+        )
+        if verdict.outcome > command.outcome:
+            entry.emit(
+                AlertRaised(entry.next_position, command.decision, command.payment, verdict.outcome)
+            )
+        return Answer(200, b"{}")

@@ -1,0 +1,61 @@
+"""What the decisions room does when events come by."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from scudo.decisions.events import AlertRaised, DecisionMade
+from scudo.decisions.gate import Rescore
+from scudo.decisions.store import add_alert, find_decision
+from scudo.fabric import Answer, Command, Event, Recorded
+from scudo.kernel import instant
+
+#: Hands a command to the writer under a key that makes it act once.
+Act = Callable[[Command, str], Awaitable[Answer]]
+
+
+class Alerts:
+    """Opens an alert for every decision that asks for a person's eyes."""
+
+    name: Final = "decisions.alerts"
+    wants: Final[frozenset[type[Event]]] = frozenset({AlertRaised})
+
+    async def take(self, connection: AsyncConnection[TupleRow], recorded: Recorded) -> None:
+        """Open the alert that the event tells of."""
+        event = recorded.event
+        assert isinstance(event, AlertRaised), "it wants nothing else"
+        await add_alert(
+            connection,
+            alert=event.alert,
+            decision=event.decision,
+            payment=event.payment,
+            outcome=event.outcome,
+            opened_at=instant(recorded.ordered_at),
+        )
+
+
+class Rescoring:
+    """Has every degraded decision judged again, now that the engine answers."""
+
+    name: Final = "decisions.rescoring"
+    wants: Final[frozenset[type[Event]]] = frozenset({DecisionMade})
+
+    def __init__(self, act: Act) -> None:
+        """Act through the writer."""
+        self._act = act
+
+    async def take(self, connection: AsyncConnection[TupleRow], recorded: Recorded) -> None:
+        """Hand a degraded decision to the writer, to be judged again."""
+        event = recorded.event
+        assert isinstance(event, DecisionMade), "it wants nothing else"
+        if not event.degraded:
+            return
+        found = await find_decision(connection, event.decision)
+        assert found is not None, "a decision's record is in the entry of its event"
+        payment, record = found
+        await self._act(
+            Rescore(event.decision, payment, record.event, record.outcome),
+            f"{self.name}:{event.decision}",
+        )

@@ -1,0 +1,152 @@
+-- Payments between accounts. Amounts are written for currencies with two decimals.
+
+-- rule: new_device_and_new_beneficiary
+-- outcome: decline
+-- reason: account_takeover
+-- priority: 10
+-- when null: ignore
+-- typology: account takeover
+-- owner: payment fraud
+-- gates: payment
+-- says: {amount_minor:money} was to go to a new beneficiary from a device that this customer
+-- says: had not used before.
+SELECT device IS NOT NULL
+  AND COALESCE(customer_device_known, 0) < 86400000000
+  AND account_beneficiary_known IS NULL
+  AND account_count_30d >= 3
+  AND amount_minor > 200000;
+
+-- rule: new_device
+-- outcome: step_up
+-- reason: new_device
+-- priority: 20
+-- when null: ignore
+-- typology: account takeover
+-- owner: payment fraud
+-- gates: payment
+-- says: The device was used by this customer for the first time less than a day ago,
+-- says: and {amount_minor:money} is not a small amount.
+SELECT device IS NOT NULL
+  AND COALESCE(customer_device_known, 0) < 86400000000
+  AND account_count_30d >= 3
+  AND amount_minor > 50000;
+
+-- rule: new_beneficiary
+-- outcome: hold
+-- reason: new_beneficiary
+-- priority: 30
+-- when null: ignore
+-- typology: authorised push payment scam
+-- owner: payment fraud
+-- gates: payment
+-- says: This account first paid this beneficiary less than a day ago, or never before,
+-- says: and {amount_minor:money} is a large amount.
+SELECT beneficiary IS NOT NULL
+  AND COALESCE(account_beneficiary_known, 0) < 86400000000
+  AND amount_minor > 100000;
+
+-- rule: drained_balance
+-- outcome: hold
+-- reason: drained_balance
+-- priority: 25
+-- when null: review
+-- typology: authorised push payment scam
+-- owner: payment fraud
+-- gates: payment
+-- says: {amount_minor:money} would take nearly all of the {available_minor:money} on the account,
+-- says: and goes to a beneficiary it had not paid before.
+SELECT account_beneficiary_known IS NULL
+  AND amount_minor > 20000
+  AND amount_minor > safe_div(available_minor, 10, 0) * 9;
+
+-- rule: payment_amount_above_history
+-- outcome: step_up
+-- reason: unusual_amount
+-- priority: 40
+-- when null: ignore
+-- typology: account takeover
+-- owner: payment fraud
+-- gates: payment
+-- says: {amount_minor:money} is far above what this account usually pays,
+-- says: at most {account_max_30d:money} in thirty days.
+SELECT account_count_30d >= 5
+  AND amount_minor > 3 * account_max_30d
+  AND amount_minor > 20000;
+
+-- rule: many_payers_one_beneficiary
+-- outcome: review
+-- reason: mule_account
+-- priority: 50
+-- when null: ignore
+-- typology: mule account
+-- owner: payment fraud
+-- gates: payment
+-- says: {beneficiary_payers_24h} or more customers paid this beneficiary within a day.
+SELECT beneficiary_payers_24h >= 8 AND account_beneficiary_known IS NULL;
+
+-- rule: many_beneficiaries
+-- outcome: step_up
+-- reason: fan_out
+-- priority: 55
+-- when null: ignore
+-- typology: account takeover
+-- owner: payment fraud
+-- gates: payment
+-- says: This account paid {account_beneficiaries_24h} or more different beneficiaries within a day.
+SELECT account_beneficiaries_24h >= 8;
+
+-- rule: payment_velocity
+-- outcome: step_up
+-- reason: unusual_velocity
+-- priority: 60
+-- when null: ignore
+-- typology: velocity
+-- owner: payment fraud
+-- gates: payment
+-- says: The customer asked for {customer_count_1h} payments within one hour.
+SELECT customer_count_1h >= 20;
+
+-- rule: repeated_refusals
+-- outcome: decline
+-- reason: repeated_declines
+-- priority: 15
+-- when null: ignore
+-- typology: account takeover
+-- owner: payment fraud
+-- gates: payment
+-- says: {account_declined_1h} payments from this account were declined within the hour.
+SELECT account_declined_1h >= 5;
+
+-- rule: dormant_account_wakes
+-- outcome: hold
+-- reason: dormant_account
+-- priority: 45
+-- when null: ignore
+-- typology: dormant reactivation
+-- owner: payment fraud
+-- gates: payment
+-- says: The account was quiet for {account_since_latest:duration}, and now
+-- says: {amount_minor:money} leaves it.
+SELECT account_since_latest > 7776000000000 AND amount_minor > 100000;
+
+-- rule: shared_device
+-- outcome: review
+-- reason: shared_device
+-- priority: 70
+-- when null: ignore
+-- typology: fraud ring
+-- owner: payment fraud
+-- gates: payment, card
+-- says: {device_customers_7d} or more customers used this device within a week.
+SELECT device_customers_7d >= 5;
+
+-- rule: shared_address
+-- outcome: review
+-- reason: shared_address
+-- priority: 71
+-- when null: ignore
+-- typology: fraud ring
+-- owner: payment fraud
+-- gates: payment
+-- says: {ip_customers_24h} or more customers came from this internet address within a day.
+SELECT ip_customers_24h >= 12;
