@@ -1,0 +1,24 @@
+"""HTTP operations of payments."""
+
+from scudo.fabric import Tokeniser, web
+from scudo.payments.routes.cards import card_operations
+from scudo.payments.routes.transfers import payment_operations
+
+__all__ = ["operations"]
+
+
+def operations(
+    *, submit: web.Submit, reads: web.Reads, clock: web.Clock, tokeniser: Tokeniser
+) -> tuple[web.Operation, ...]:
+    """List the room's operations.
+
+    Args:
+        submit: hands commands to the writer.
+        reads: opens connections for queries.
+        clock: says which currencies are in use today.
+        tokeniser: turns cards, devices, addresses and merchants into tokens at once.
+    """
+    return (
+        *payment_operations(submit=submit, reads=reads, clock=clock, tokeniser=tokeniser),
+        *card_operations(submit=submit, clock=clock, tokeniser=tokeniser),
+    )

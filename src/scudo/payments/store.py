@@ -1,0 +1,158 @@
+"""The only place that touches the payments room's tables."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from scudo.fabric import Guarded, Int8Array, Table, find_commands, queries
+from scudo.kernel import POSTGRES_EPOCH_US
+from scudo.payments.authorise import Payments
+from scudo.payments.model import WAITING, Payment
+
+_SQL: Final = queries("scudo.payments")
+_PAYMENT: Final = Table(
+    "payments.payment",
+    (
+        "id",
+        "debit_account",
+        "credit_account",
+        "amount",
+        "captured",
+        "decision",
+        "version",
+        "ordered_at",
+        "currency",
+        "kind",
+        "status",
+        "outcome",
+        "discharged",
+        "hold",
+        "expires_at",
+    ),
+)
+_FIXED: Final = struct.Struct(">h" + "iq" * 8 + "ih" * 5)
+_SIZED_INT8: Final = struct.Struct(">iq")
+_NULL: Final = b"\xff\xff\xff\xff"
+
+
+class PaymentStore:
+    """Writes the payments that a batch made or changed, and loads those memory lacks."""
+
+    def __init__(self, payments: Payments) -> None:
+        """Serve the payments that the writer sees."""
+        self._payments = payments
+
+    def locks(self) -> Iterable[Guarded]:
+        """Guarded update of the payments that the batch changed."""
+        changed = [p for _, p in sorted(self._payments.touched.items()) if p.stored_version >= 0]
+        if changed:
+            yield Guarded(_SQL["update_payments"], _columns(changed), len(changed))
+
+    def copies(self) -> Iterable[tuple[Table, Sequence[bytes]]]:
+        """Payments that are new in the batch, as they stand at its end."""
+        new = [_image(p) for p in self._payments.touched.values() if p.stored_version < 0]
+        if new:
+            yield _PAYMENT, new
+
+    def committed(self) -> None:
+        """What the batch touched is stored; payments that wait for nothing leave memory."""
+        for payment in self._payments.touched.values():
+            payment.stored_version = payment.version
+            if payment.status not in WAITING:
+                self._payments.payments.pop(payment.id, None)
+        self._payments.touched.clear()
+
+    def aborted(self) -> None:
+        """The batch is over; nothing is touched any more."""
+        self._payments.touched.clear()
+
+    def forget(self) -> None:
+        """Drop what can be loaded again."""
+        self._payments.payments.clear()
+
+    async def load_waiting(self, connection: AsyncConnection[TupleRow]) -> None:
+        """Load every payment that waits for something, once at start."""
+        await self._load(connection, Int8Array(), with_open=True)
+        self._payments.expiries = sorted(
+            (payment.expires_at, payment.id)
+            for payment in self._payments.payments.values()
+            if payment.expires_at is not None
+        )
+
+    async def load(self, connection: AsyncConnection[TupleRow], wanted: Iterable[int]) -> None:
+        """Load payments that memory does not hold; unknown ids stay unknown."""
+        missing = Int8Array(n for n in set(wanted) if n not in self._payments.payments)
+        if missing:
+            await self._load(connection, missing, with_open=False)
+
+    async def _load(
+        self, connection: AsyncConnection[TupleRow], numbers: Int8Array, *, with_open: bool
+    ) -> None:
+        cursor = await connection.execute(
+            _SQL["load_payments"], {"ids": numbers, "open": with_open}
+        )
+        loaded = [_payment(row) for row in await cursor.fetchall()]
+        waiting = [payment.id for payment in loaded if payment.status in WAITING]
+        # The log keeps what was asked: the command of the entry that gave birth to a payment.
+        requests = await find_commands(connection, waiting) if waiting else {}
+        for payment in loaded:
+            payment.request = requests.get(payment.id)
+            self._payments.payments.setdefault(payment.id, payment)
+
+
+def _payment(row: TupleRow) -> Payment:
+    return Payment(
+        id=row[0],
+        debit_account=row[1],
+        credit_account=row[2],
+        amount=row[3],
+        captured=row[4],
+        decision=row[5],
+        version=row[6],
+        ordered_at=row[7],
+        currency=row[8],
+        kind=row[9],
+        status=row[10],
+        outcome=row[11],
+        discharged=row[12],
+        hold=row[13],
+        expires_at=row[14],
+        stored_version=row[6],
+    )
+
+
+def _columns(payments: Sequence[Payment]) -> dict[str, Int8Array]:
+    return {
+        "ids": Int8Array([p.id for p in payments]),
+        "guards": Int8Array([p.stored_version for p in payments]),
+        "credits": Int8Array([p.credit_account for p in payments]),
+        "amounts": Int8Array([p.amount for p in payments]),
+        "captured": Int8Array([p.captured for p in payments]),
+        "decisions": Int8Array([p.decision for p in payments]),
+        "versions": Int8Array([p.version for p in payments]),
+        "statuses": Int8Array([p.status for p in payments]),
+        "outcomes": Int8Array([p.outcome for p in payments]),
+        "discharged": Int8Array([p.discharged for p in payments]),
+        "holds": Int8Array([p.hold or 0 for p in payments]),
+        "expiries": Int8Array([p.expires_at or 0 for p in payments]),
+    }
+
+
+def _image(payment: Payment) -> bytes:
+    fixed = _FIXED.pack(
+        15,
+        *(8, payment.id, 8, payment.debit_account, 8, payment.credit_account),
+        *(8, payment.amount, 8, payment.captured, 8, payment.decision, 8, payment.version),
+        *(8, payment.ordered_at - POSTGRES_EPOCH_US, 2, payment.currency, 2, payment.kind),
+        *(2, payment.status, 2, payment.outcome, 2, payment.discharged),
+    )
+    hold = _NULL if payment.hold is None else _SIZED_INT8.pack(8, payment.hold)
+    expires_at = (
+        _NULL
+        if payment.expires_at is None
+        else _SIZED_INT8.pack(8, payment.expires_at - POSTGRES_EPOCH_US)
+    )
+    return fixed + hold + expires_at
