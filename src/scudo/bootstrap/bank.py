@@ -1,0 +1,302 @@
+"""A bank opened on its database, and closed in order."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from scudo import decisions
+from scudo.bootstrap.rooms import CATALOGUE, ROOMS, Rooms
+from scudo.decisions import Alerts, FeatureState, Policy, Rescoring, Snapshots
+from scudo.fabric import (
+    Answer,
+    Command,
+    ConsumerRunner,
+    Conveyor,
+    Head,
+    Limits,
+    ReadPool,
+    Tokeniser,
+    Writer,
+    idempotency_digest,
+    is_batch_end,
+    load_key,
+    migration,
+    postgres,
+    request_digest,
+)
+from scudo.identity import Clients
+from scudo.kernel import Refusal, instant
+
+#: The writer's heartbeat, the look for expiries and the refresh of clients.
+BEAT_S: Final = 0.5
+#: Positions of the log between two snapshots of the features' state.
+SNAPSHOT_EVERY: Final = 2_000_000
+
+
+def now_us() -> int:
+    """Our wall clock, microseconds since 1970. Only the edge of the system reads it."""
+    return time.time_ns() // 1_000
+
+
+@dataclass(slots=True)
+class Bank:
+    """An open bank: one writer, its conveyor, and what stands around them."""
+
+    server: postgres.Server
+    dsn: postgres.Dsn
+    rooms: Rooms
+    writer: Writer
+    conveyor: Conveyor
+    tokeniser: Tokeniser
+    reads: ReadPool
+    clients: Clients
+    consumers: ConsumerRunner
+    snapshots: Snapshots
+    belt: asyncio.Task[None]
+
+    async def submit(
+        self,
+        command: Command,
+        *,
+        client: int = 0,
+        owner: int | None = None,
+        key: str | None = None,
+        at: int | None = None,
+    ) -> Answer:
+        """Hand a command to the one writer; returns what was committed, or a refusal.
+
+        Args:
+            command: in canonical form.
+            client: id of the sender; 0 for the bank itself.
+            owner: whose objects the command may touch; None: everybody's.
+            key: Idempotency-Key of the client.
+            at: log time in microseconds that a replayed file asks for.
+        """
+        return await self.queue(command, client=client, owner=owner, key=key, at=at)
+
+    def queue(
+        self,
+        command: Command,
+        *,
+        client: int = 0,
+        owner: int | None = None,
+        key: str | None = None,
+        at: int | None = None,
+    ) -> asyncio.Future[Answer]:
+        """Like `submit`, without waiting: items queued in order are decided in order."""
+        return _queue(self.conveyor, command, client=client, owner=owner, key=key, at=at)
+
+    async def connect(self) -> AsyncConnection[TupleRow]:
+        """A new connection of the application's role; starts an embedded database that died."""
+        return await _connect(self.server, self.dsn)
+
+    def keep_snapshot(self) -> None:
+        """Have the features' state written aside, at the end of the batch in hand."""
+        self.conveyor.at_rest(self._snapshot)
+
+    def _snapshot(self) -> None:
+        head = self.conveyor.head
+        self.snapshots.write_aside(
+            self.rooms.gatekeeper.state, position=head.position, batch_hash=head.hash
+        )
+
+
+def _queue(  # noqa: PLR0913 - one parameter per property
+    conveyor: Conveyor,
+    command: Command,
+    *,
+    client: int = 0,
+    owner: int | None = None,
+    key: str | None = None,
+    at: int | None = None,
+    background: bool = False,
+) -> asyncio.Future[Answer]:
+    item = conveyor.item(
+        command,
+        client=client,
+        owner=owner,
+        key=None if key is None else idempotency_digest(client, key),
+        request=b"" if key is None else request_digest(command),
+        at=at,
+    )
+    return conveyor.submit(item, background=background)
+
+
+async def _connect(server: postgres.Server, dsn: postgres.Dsn) -> AsyncConnection[TupleRow]:
+    try:
+        return await AsyncConnection.connect(dsn.app, autocommit=True)
+    except psycopg.OperationalError:
+        await asyncio.to_thread(server.start)
+        return await AsyncConnection.connect(dsn.app, autocommit=True)
+
+
+@contextlib.asynccontextmanager
+async def open_bank(
+    server: postgres.Server,
+    *,
+    home: Path,
+    description: str,
+    limits: Limits | None = None,
+    policy: Policy | None = None,
+) -> AsyncIterator[Bank]:
+    """Open the bank of a home: start its database, migrate, take the log over, rebuild.
+
+    Args:
+        server: where its database is.
+        home: folder with the installation's keys and snapshots.
+        description: who writes, for whoever finds the log taken.
+        limits: sizes of the conveyor's batch and queue.
+        policy: what the gates decide by; the shipped one by default.
+
+    Raises:
+        WriterAlive: if another process writes to this bank.
+    """
+    dsn = await asyncio.to_thread(server.start)
+    await asyncio.to_thread(migrate_all, dsn)
+    await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
+
+    async def connect() -> AsyncConnection[TupleRow]:
+        return await _connect(server, dsn)
+
+    policy = policy or decisions.load_policy()
+    writer = Writer(connect, description=description)
+    head = await writer.open()
+    snapshots, clients = Snapshots(home / "features"), Clients()
+    async with await connect() as connection:
+        state = await _rebuild(connection, policy, snapshots, head)
+        await _keep_policy(connection, policy)
+        await clients.refresh(connection)
+    rooms = Rooms(policy, state)
+    await rooms.load(writer.connection)
+    conveyor = Conveyor(
+        writer, rooms, head=head, now=now_us, clock_ns=time.perf_counter_ns, limits=limits
+    )
+
+    async def act(command: Command, key: str) -> Answer:
+        return await _queue(conveyor, command, key=key, background=True)
+
+    bank = Bank(
+        server=server,
+        dsn=dsn,
+        rooms=rooms,
+        writer=writer,
+        conveyor=conveyor,
+        tokeniser=Tokeniser(load_key(home / "token.key")),
+        reads=ReadPool(dsn.read),
+        clients=clients,
+        consumers=ConsumerRunner((Alerts(), Rescoring(act)), catalogue=CATALOGUE, connect=connect),
+        snapshots=snapshots,
+        belt=asyncio.create_task(conveyor.run()),
+    )
+    async with _attended(bank):
+        yield bank
+
+
+@contextlib.asynccontextmanager
+async def _attended(bank: Bank) -> AsyncIterator[None]:
+    """Keep what stands around the writer going; at the end, answer what is queued and leave."""
+    await bank.reads.open()
+    around = [
+        asyncio.create_task(work)
+        for work in (
+            _beat(bank),
+            _keep_time(bank),
+            _keep_snapshots(bank),
+            bank.consumers.run(),
+        )
+    ]
+    try:
+        yield
+    finally:
+        await bank.conveyor.stop()
+        try:
+            with contextlib.suppress(Refusal):
+                await bank.belt
+        finally:
+            for task in around:
+                task.cancel()
+            await asyncio.gather(*around, return_exceptions=True)
+            await bank.reads.close()
+            await bank.writer.retire()
+        _last_snapshot(bank)
+
+
+def migrate_all(dsn: postgres.Dsn) -> tuple[str, ...]:
+    """Bring the database to the schema that the code expects; returns what was applied."""
+    with psycopg.connect(dsn.owner, autocommit=True) as connection:
+        return migration.migrate(connection, rooms=migration.rooms_of(ROOMS))
+
+
+async def _rebuild(
+    connection: AsyncConnection[TupleRow], policy: Policy, snapshots: Snapshots, head: Head
+) -> FeatureState:
+    """The features' state at the head: the newest good snapshot, and the log after it."""
+    state, position = FeatureState(policy.features), 0
+    for at, batch_hash, path in snapshots.candidates(through=head.position):
+        if not await is_batch_end(connection, position=at, batch_hash=batch_hash):
+            continue
+        found = snapshots.read(path, policy.features)
+        if found is not None:
+            state, position = found
+            break
+    async for _, record in decisions.read_decisions(
+        connection, after=position, through=head.position
+    ):
+        state.apply(record.event, ordered_at=record.ordered_at, outcome=record.outcome)
+    return state
+
+
+async def _keep_policy(connection: AsyncConnection[TupleRow], policy: Policy) -> None:
+    await decisions.keep_policy(
+        connection,
+        digest=policy.hash,
+        name=policy.name,
+        source=policy.text,
+        now=instant(now_us()),
+    )
+
+
+async def _beat(bank: Bank) -> None:
+    """Keep the writer's heartbeat and the list of clients fresh, over lost connections."""
+    while True:
+        with contextlib.suppress(psycopg.Error, OSError):
+            async with await AsyncConnection.connect(bank.dsn.app, autocommit=True) as connection:
+                while True:
+                    await bank.writer.beat(connection)
+                    await bank.clients.refresh(connection)
+                    await asyncio.sleep(BEAT_S)
+        await asyncio.sleep(BEAT_S)
+
+
+async def _keep_time(bank: Bank) -> None:
+    """Let expiries happen when there is no traffic."""
+    while True:
+        await asyncio.sleep(BEAT_S)
+        bank.conveyor.nudge()
+
+
+async def _keep_snapshots(bank: Bank) -> None:
+    """Write a snapshot whenever the log has grown enough."""
+    while True:
+        await asyncio.sleep(BEAT_S)
+        bank.snapshots.is_writing()
+        if bank.conveyor.head.position - bank.snapshots.position >= SNAPSHOT_EVERY:
+            bank.keep_snapshot()
+
+
+def _last_snapshot(bank: Bank) -> None:
+    """Leave a snapshot for the next start, if it would save it more than a moment."""
+    bank.snapshots.finish()
+    head = bank.conveyor.head
+    if head.position - bank.snapshots.position >= SNAPSHOT_EVERY // 20:
+        bank.snapshots.write(
+            bank.rooms.gatekeeper.state, position=head.position, batch_hash=head.hash
+        )

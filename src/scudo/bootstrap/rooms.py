@@ -1,0 +1,223 @@
+"""The rooms put together as the one application that the conveyor carries to."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from scudo import decisions, identity, ledger, payments
+from scudo.decisions import FeatureState, Gatekeeper, Policy, Rescore
+from scudo.fabric import Answer, Command, Entry, Event, EventCatalogue, Store
+from scudo.identity import IdentityStore, RegisterCustomer, Registry
+from scudo.kernel import Refusal
+from scudo.ledger import (
+    Book,
+    CloseAccount,
+    ExpireHold,
+    Ledger,
+    LedgerStore,
+    Movement,
+    OpenAccount,
+    PostBulk,
+    PostJournal,
+)
+from scudo.payments import (
+    ON_PAYMENT,
+    Acts,
+    AnswerChallenge,
+    AuthoriseCard,
+    CancelPayment,
+    Capture,
+    ExpirePayment,
+    Pay,
+    Payments,
+    PaymentStore,
+    RaiseAuthorisation,
+    ReleasePayment,
+    Reverse,
+)
+
+#: Rooms that have a schema, in the order in which they are migrated and locked.
+ROOMS: Final = ("fabric", "identity", "ledger", "decisions", "payments")
+
+
+def _events(*modules: ModuleType) -> Iterable[type[Event]]:
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Event) and value is not Event:
+                yield value
+
+
+#: Every event of the bank.
+CATALOGUE: Final = EventCatalogue(
+    set(_events(identity.events, ledger.events, decisions.events, payments.events))
+)
+
+
+@dataclass(slots=True)
+class _References:
+    """What the commands of a batch refer to."""
+
+    accounts: set[int] = field(default_factory=set)
+    holds: set[int] = field(default_factory=set)
+    payments: set[int] = field(default_factory=set)
+    customers: set[int] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+
+    def collect(self, command: Command) -> None:  # noqa: C901, PLR0912 - one case per kind
+        """Add what one command refers to."""
+        match command:
+            case AuthoriseCard():
+                self.accounts.add(command.account)
+                self.accounts.add(command.merchant_account)
+            case Pay():
+                self.accounts.update((command.debit, command.credit))
+            case PostJournal():
+                for movement in command.movements:
+                    self._collect_movement(movement)
+            case PostBulk():
+                for group in command.groups:
+                    for movement in group:
+                        self._collect_movement(movement)
+            case OpenAccount():
+                self.customers.add(command.owner)
+            case CloseAccount():
+                self.accounts.add(command.account)
+            case RegisterCustomer():
+                self.names.add(command.reference)
+            case ExpireHold():
+                self.holds.add(command.hold)
+            case _ if isinstance(command, ON_PAYMENT):
+                self.payments.add(command.payment)
+            case _:
+                # Rescore and the like refer to nothing that must be loaded.
+                pass
+
+    def _collect_movement(self, movement: Movement) -> None:
+        self.accounts.update((movement.debit, movement.credit))
+        if movement.hold > 0:
+            self.holds.add(movement.hold)
+
+
+class Rooms:
+    """The rooms as the conveyor sees them: one application over one state in memory."""
+
+    def __init__(self, policy: Policy, state: FeatureState) -> None:
+        """Put the rooms together on an empty cache and a rebuilt state of features."""
+        self.book = Book()
+        self.registry = Registry()
+        self.gatekeeper = Gatekeeper(policy, state)
+        self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
+        self._ledger = Ledger(self.book)
+        self._identity_store = IdentityStore(self.registry)
+        self._ledger_store = LedgerStore(self.book)
+        self._payment_store = PaymentStore(self.payments)
+        self._stores = (self._identity_store, self._ledger_store, self._payment_store)
+        acts = Acts(self.payments)
+        self._handlers: dict[type[Command], Callable[[Any, Entry], Answer]] = {
+            RegisterCustomer: self.registry.register,
+            OpenAccount: self._open_account,
+            CloseAccount: self._ledger.close_account,
+            PostJournal: self._ledger.post_journal,
+            PostBulk: self._ledger.post_bulk,
+            ExpireHold: self._ledger.expire_hold,
+            AuthoriseCard: self.payments.authorise_card,
+            Pay: self.payments.pay,
+            Capture: acts.capture,
+            Reverse: acts.reverse,
+            RaiseAuthorisation: acts.raise_authorisation,
+            ReleasePayment: acts.release,
+            CancelPayment: acts.cancel,
+            AnswerChallenge: acts.answer_challenge,
+            ExpirePayment: acts.expire,
+            Rescore: self.gatekeeper.rescore,
+        }
+
+    @property
+    def stores(self) -> Sequence[Store]:
+        """Writes of the rooms, in lock order."""
+        return self._stores
+
+    async def load(self, connection: AsyncConnection[TupleRow]) -> None:
+        """Load, once at start, what time may make due and what belongs to the bank itself."""
+        await self._ledger_store.load_house(connection)
+        await self._payment_store.load_waiting(connection)
+
+    async def prepare(
+        self, connection: AsyncConnection[TupleRow], commands: Sequence[Command]
+    ) -> None:
+        """Load what these commands refer to and memory does not hold."""
+        wanted = _References()
+        for command in commands:
+            wanted.collect(command)
+        await self._payment_store.load(connection, wanted.payments)
+        for number in wanted.payments:
+            payment = self.payments.payments.get(number)
+            if payment is not None:
+                wanted.accounts.update((payment.debit_account, payment.credit_account))
+                if payment.hold is not None:
+                    wanted.holds.add(payment.hold)
+        await self._ledger_store.load_holds(connection, wanted.holds)
+        await self._ledger_store.load_sides(connection, wanted.holds)
+        await self._ledger_store.load_accounts(connection, wanted.accounts)
+        accounts = self.book.accounts
+        wanted.customers.update(
+            accounts[number].owner for number in wanted.accounts if number in accounts
+        )
+        await self._identity_store.load(
+            connection, numbers=wanted.customers, references=wanted.names
+        )
+
+    def apply(self, command: Command, entry: Entry) -> Answer:
+        """Work on one command in the room that it is for."""
+        return self._handlers[type(command)](command, entry)
+
+    def _open_account(self, command: OpenAccount, entry: Entry) -> Answer:
+        self.registry.customer(command.owner)
+        return self._ledger.open_account(command, entry)
+
+    def refuse(self, command: Command, refusal: Refusal, entry: Entry) -> None:
+        """Record a refusal where it concerns money."""
+        if isinstance(command, (PostJournal, PostBulk)):
+            self._ledger.refuse_journal(refusal, entry)
+        elif isinstance(command, (AuthoriseCard, Pay)):
+            self.payments.refuse(entry, entry.position, refusal)
+        elif isinstance(command, ON_PAYMENT):
+            self.payments.refuse(entry, command.payment, refusal)
+
+    def has_due(self, now: int) -> bool:
+        """Whether time has made something due."""
+        return self.due(now) is not None
+
+    def due(self, now: int) -> Command | None:
+        """The next expiry: of a payment with its hold, or of a hold that stands alone."""
+        payment = self.payments.next_expiry(now)
+        if payment is not None:
+            return ExpirePayment(payment.id)
+        hold = self.book.next_expiry(now)
+        return None if hold is None else ExpireHold(hold.id)
+
+    def begin(self) -> None:
+        """A batch begins."""
+        self.gatekeeper.state.begin()
+
+    def committed(self) -> None:
+        """A batch is in the database."""
+        self.gatekeeper.state.commit()
+        for store in self._stores:
+            store.committed()
+
+    def aborted(self) -> None:
+        """A batch was undone."""
+        self.gatekeeper.state.abort()
+        for store in self._stores:
+            store.aborted()
+
+    async def reload(self, connection: AsyncConnection[TupleRow]) -> None:
+        """Drop every cache of stored state, and load again what must be in memory."""
+        for store in self._stores:
+            store.forget()
+        await self.load(connection)

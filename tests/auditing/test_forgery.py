@@ -1,0 +1,188 @@
+"""Somebody who can also forge the chain is found by what the rows mean.
+
+Each case changes rows and then hashes the whole log anew, so that root and chain are right.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from scudo.decisions import DECISION, DECISIONS
+from scudo.fabric import read_images
+from scudo.fabric.log.model import BATCH, ENTRY, KEY, outline_mark
+from scudo.fabric.rows import queries
+from scudo.fabric.stored import (
+    StoredRows,
+    batch_row,
+    chained_strand,
+    entry_strand,
+    key_strand,
+)
+from scudo.fabric.verification import FIRST, LAST
+from scudo.kernel import GENESIS, Prefix, chain, ids, merkle_root
+from scudo.ledger import TRANSFER, TRANSFERS, TransferKind
+
+SQL = queries("scudo.fabric", "verification.sql")
+CHAINED = (BATCH.name, ENTRY.name, KEY.name, DECISION.name, TRANSFER.name)
+
+
+def chain_anew(connection: psycopg.Connection) -> None:
+    """Compute every outline, root and hash from the rows as they are now."""
+    everything = {"first": FIRST, "last": LAST}
+    strands = [key_strand(read_images(connection, SQL["keys"], everything))]
+    for chained in (DECISIONS, TRANSFERS):
+        bounds = {"first": 0, "last": (1 << 62) - 1}
+        strands.append(chained_strand(chained, read_images(connection, chained.query, bounds)))
+    rows = StoredRows(entry_strand(read_images(connection, SQL["entries"], everything)), strands)
+    query = {"after": FIRST, "through": LAST, "limit": 10_000}
+    previous = GENESIS
+    for image in read_images(connection, SQL["batches"], query):
+        row = batch_row(image)
+        found = rows.between(row.first, row.last)
+        digests = [strand.digests[index] for _, strand, index in found]
+        row.outline = b"".join(
+            outline_mark(strand.table.tag, digest)
+            for (_, strand, _), digest in zip(found, digests, strict=True)
+        )
+        row.leaves = len(digests) + 1
+        row.root = merkle_root([row.leaf(), *digests])
+        previous = chain(previous, row.root)
+        connection.execute(
+            "UPDATE fabric.log_batch SET outline = %s, leaves = %s, root = %s, hash = %s "
+            "WHERE first_position = %s",
+            (row.outline, row.leaves, row.root, previous, row.first),
+        )
+    connection.execute("UPDATE fabric.log_head SET hash = %s", (previous,))
+
+
+@pytest.fixture
+def forging(books) -> Iterator[psycopg.Connection]:
+    """A superuser's connection; the books are put back afterwards."""
+    kept = {}
+    for table in (*CHAINED, "fabric.log_head"):
+        whole = f"COPY (SELECT * FROM {table}) TO STDOUT (FORMAT binary)"
+        with books.admin.cursor().copy(whole) as copy:
+            kept[table] = b"".join(copy)
+    yield books.admin
+    for table, stored in kept.items():
+        books.admin.execute(f"TRUNCATE {table}")
+        with books.admin.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
+            copy.write(stored)
+
+
+@contextlib.contextmanager
+def unchecked(connection: psycopg.Connection, table: str) -> Iterator[None]:
+    """Without the table's CHECK constraints, which come back afterwards unproven."""
+    rows = connection.execute(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE conrelid = %s::regclass AND contype = 'c'",
+        (table,),
+    ).fetchall()
+    for name, _ in rows:
+        connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    yield
+    for name, definition in rows:
+        connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition} NOT VALID")
+
+
+def find(connection, table, where):
+    row = connection.execute(f"SELECT id FROM {table} WHERE {where} ORDER BY id LIMIT 1").fetchone()
+    assert row is not None, "the scenario has such a row"
+    return row[0]
+
+
+BY_DECISION = "authority_kind = 1"
+MOVES = [
+    ("debit_account", "debit_account = 0", f"kind = {TransferKind.POST}"),
+    ("credit_account", "credit_account = 0", f"kind = {TransferKind.POST}"),
+    ("amount", "amount = amount + 1", f"kind = {TransferKind.POST}"),
+    ("amount", "amount = amount - 1", f"kind = {TransferKind.CAPTURE}"),
+    ("held", "held = held + 1", f"kind = {TransferKind.HOLD}"),
+    ("held", "held = held - 1", f"kind = {TransferKind.RELEASE}"),
+    ("hold", "hold = hold + 4096", f"kind = {TransferKind.CAPTURE}"),
+    ("debit_version", "debit_version = debit_version + 1000", "true"),
+    ("debit_balance", "debit_balance = debit_balance - 1", "true"),
+    ("debit_held", "debit_held = debit_held + 1", "true"),
+    ("credit_version", "credit_version = credit_version + 1000", "true"),
+    ("credit_balance", "credit_balance = credit_balance + 1", "true"),
+    ("credit_held", "credit_held = credit_held + 1", "true"),
+    ("authority", "authority = authority + 1", f"{BY_DECISION} AND kind = {TransferKind.POST}"),
+    ("authority", "authority = authority - 1", f"{BY_DECISION} AND kind = {TransferKind.CAPTURE}"),
+    (None, "authority = 77", "authority_kind = 2"),
+    (None, "authority_kind = 2", f"{BY_DECISION} AND kind = {TransferKind.HOLD}"),
+    ("booked_on", "booked_on = booked_on + 1", "true"),
+    ("value_on", "value_on = value_on + 1", "true"),
+    ("currency", "currency = 840", "true"),
+    ("code", "code = code + 1", f"{BY_DECISION} AND kind = {TransferKind.POST}"),
+    (None, f"kind = {TransferKind.RELEASE}", f"kind = {TransferKind.CAPTURE}"),
+    ("held", "held = held + 1", f"kind = {TransferKind.EXPIRE}"),
+]
+
+
+class TestVerify:
+    def test_finds_nothing_when_the_same_rows_are_chained_anew(self, books, forging):
+        """The forger of these tests computes what the writer computed."""
+        before = books.verify()
+        chain_anew(forging)
+
+        assert books.verify() == before
+
+    @pytest.mark.parametrize(("column", "change", "where"), MOVES)
+    def test_names_a_transfer_that_means_something_else(
+        self, books, forging, column, change, where
+    ):
+        """Balances, versions, holds, days and authorities are recomputed, not believed."""
+        number = find(forging, TRANSFER.name, where)
+        with unchecked(forging, TRANSFER.name):
+            forging.execute(f"UPDATE {TRANSFER.name} SET {change} WHERE id = {number}")
+            chain_anew(forging)
+            bad = books.verify().first_bad
+
+        assert bad is not None
+        assert (bad.table, bad.key) == (TRANSFER.name, ids.show(Prefix.TRANSFER, number)), bad
+        assert bad.column in {None, column}, bad
+
+    @pytest.mark.parametrize("column", ["subject", "ordered_at", "gate", "outcome", "degraded"])
+    def test_names_a_decision_that_its_event_does_not_tell(self, books, forging, column):
+        """What a decision says stands in its event as well."""
+        number = find(forging, DECISION.name, "outcome = 0")
+        step = "interval '1 second'" if column == "ordered_at" else "1"
+        forging.execute(
+            f"UPDATE {DECISION.name} SET {column} = {column} + {step} WHERE id = {number}"
+        )
+        chain_anew(forging)
+
+        bad = books.verify().first_bad
+
+        assert bad is not None
+        assert (bad.table, bad.key, bad.column) == (
+            DECISION.name,
+            ids.show(Prefix.DECISION, number),
+            column,
+        )
+
+    @pytest.mark.parametrize("table", [DECISION.name, TRANSFER.name])
+    def test_finds_a_row_that_was_taken_out_of_log_and_chain(self, books, forging, table):
+        """A decision is missed by its event, a transfer by the versions around it."""
+        number = find(forging, table, "true")
+        forging.execute(f"DELETE FROM {table} WHERE id = {number}")
+        chain_anew(forging)
+
+        assert not books.verify().ok
+
+    def test_finds_money_made_from_nothing(self, books, forging):
+        """A transfer of its own entry, without an authority, does not go unseen."""
+        number = find(forging, TRANSFER.name, f"{BY_DECISION} AND kind = {TransferKind.POST}")
+        forging.execute(
+            f"INSERT INTO {TRANSFER.name} SELECT (jsonb_populate_record(t, jsonb_build_object("
+            f"'id', id + 1, 'debit_version', debit_version + 1000, 'credit_version', "
+            f"credit_version + 1000))).* FROM {TRANSFER.name} t WHERE id = {number}"
+        )
+        chain_anew(forging)
+
+        bad = books.verify().first_bad
+
+        assert bad is not None
+        assert bad.key == ids.show(Prefix.TRANSFER, number + 1)
