@@ -1,0 +1,1 @@
+"""Translation only: HTTP, the command line, and what a server measures of itself."""

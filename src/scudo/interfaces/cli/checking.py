@@ -1,0 +1,83 @@
+"""`scudo doctor`: can this machine, and can these settings, hold a bank?"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+import psycopg
+from rich.markup import escape
+
+from scudo.fabric import doctor as physician
+from scudo.fabric import postgres
+from scudo.interfaces.cli.installing import Settings, holds_bank, settings_now, token_path
+from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
+
+_PRIVATE: Final = 0o077
+#: Tables whose rows are never changed.
+_APPEND_ONLY: Final = (
+    "fabric.log_batch",
+    "fabric.log_entry",
+    "fabric.idempotency",
+    "decisions.decision",
+    "ledger.transfer",
+)
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """All that doctor found; `ok` is false when the bank must not run like this."""
+
+    ok: bool
+    findings: tuple[physician.Finding, ...]
+
+
+def doctor(*, wants_upgrade: bool, is_json: bool) -> int:
+    """Look at everything, or first move the data of an older PostgreSQL."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    if wants_upgrade and settings.database_url is None:
+        before = postgres.upgrade(settings.home, postgres_user=settings.postgres_user)
+        terminal.say(f"The data was PostgreSQL {before}'s; it is at our version now.")
+    findings = [*_files(settings)]
+    server = postgres.database_from(settings)
+    is_embedded = isinstance(server, postgres.EmbeddedServer)
+    if isinstance(server, postgres.EmbeddedServer) and not server.data.exists():
+        terminal.say(f"There is no bank in {escape(str(settings.home))} yet: `scudo init`.")
+    else:
+        with server:
+            dsn = server.start()
+            with psycopg.connect(dsn.read, autocommit=True) as connection:
+                examination = physician.Examination(
+                    now=datetime.now(UTC),
+                    append_only=_APPEND_ONLY if holds_bank(connection) else (),
+                    data=settings.home if is_embedded else None,
+                )
+                findings += physician.diagnose(connection, examination=examination)
+    for finding in findings:
+        _say(terminal, finding)
+    examined = Examined(physician.is_fit(findings), tuple(findings))
+    terminal.give(examined)
+    return OK if examined.ok else NOT_OK
+
+
+def _say(terminal: Terminal, finding: physician.Finding) -> None:
+    mark = "[green]ok[/]  "
+    if not finding.ok:
+        mark = "[bold red]BAD[/] " if finding.is_vital else "[yellow]hmm[/] "
+    terminal.say(f"{mark} {finding.name:28} {escape(finding.found)}")
+    if not finding.ok:
+        terminal.say(f"     {'':28} wanted: {escape(finding.wanted)}")
+        terminal.say(f"     {'':28} {escape(finding.next_step)}")
+
+
+def _files(settings: Settings) -> Iterator[physician.Finding]:
+    for path in (settings.home, token_path(settings), settings.home / "token.key"):
+        if path.exists():
+            mode = path.stat().st_mode & 0o777
+            yield physician.Finding(
+                name=f"rights of {path.name}",
+                ok=not mode & _PRIVATE,
+                is_vital=False,
+                found=f"{mode:o}",
+                wanted=f"{mode & ~_PRIVATE:o}",
+                next_step=f"chmod go= {path}",
+            )

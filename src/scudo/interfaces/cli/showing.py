@@ -1,0 +1,167 @@
+"""`scudo demo`: a day of a small bank, from nothing, in under a minute."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import uvloop
+from psycopg import AsyncConnection
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from scudo import decisions
+from scudo.bootstrap import open_bank
+from scudo.fabric import postgres
+from scudo.interfaces.cli.explaining import explained, panel
+from scudo.interfaces.cli.installing import Settings, prepare, settings_now
+from scudo.interfaces.cli.replaying import desk_at
+from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
+from scudo.interfaces.cli.verifying import audit
+from scudo.simulation import Day, Label, Lived, Living, Told, make_day, redecide
+
+#: Client under whose keys the day is lived; nobody holds its token.
+_CLIENT: Final = "scudo demo"
+#: What is shown of each outcome, if the day has it: the most telling first.
+_TELLING: Final = {
+    "allowed": (Label.HONEST,),
+    "stepped_up": (Label.STRUCTURING, Label.CARD_TESTING, Label.ACCOUNT_TAKEOVER, Label.HONEST),
+    "held": (Label.ACCOUNT_TAKEOVER, Label.MULE_FAN_IN, Label.HONEST),
+    "declined": (Label.CARD_TESTING, Label.IMPOSSIBLE_TRAVEL, Label.ACCOUNT_TAKEOVER),
+}
+#: Beyond every position of a log.
+_EVERY: Final = (1 << 62) - 1
+_WORDS: Final = {
+    Label.HONEST: "honest payments",
+    Label.CARD_TESTING: "card testing",
+    Label.ACCOUNT_TAKEOVER: "account takeover",
+    Label.MULE_FAN_IN: "payments to a mule",
+    Label.IMPOSSIBLE_TRAVEL: "impossible travel",
+    Label.STRUCTURING: "structuring",
+}
+
+
+def demo(*, payments: int, seed: int) -> int:
+    """Make a bank, live a day in it, explain, verify; leave nothing running."""
+    terminal, began = Terminal(), perf_counter()
+    day = make_day(seed=seed, payments=payments)
+    with _settings() as settings, postgres.database_from(settings) as server:
+        terminal.say(
+            Panel.fit(
+                "[bold]Scudo[/]: no money moves without passing a gate, and every decision is"
+                " explained, audited and\ncommitted together with the postings it allowed.",
+                border_style="dim",
+            )
+        )
+        with terminal.aside.status("Starting PostgreSQL and making the bank"):
+            dsn = server.start()
+            prepare(settings, dsn)
+        terminal.say(_step(1, f"A bank of {len(day.world.people):,} customers and its database"))
+        terminal.say(f"   {escape(str(settings.home))}")
+        lived = uvloop.run(_live(day, settings, terminal))
+        _count(lived, terminal)
+        terminal.say(_step(3, "Four decisions, explained"))
+        asyncio.run(_explain(dsn, _four(lived), terminal))
+        terminal.say(_step(4, "Every decision, made again from the log alone"))
+        is_identical = asyncio.run(_decide_again(dsn, terminal))
+        terminal.say(_step(5, "The books, recomputed from the log"))
+        is_ok = audit(dsn.read, terminal, is_gentle=False).ok
+    _invite(terminal, perf_counter() - began)
+    return OK if is_ok and is_identical else NOT_OK
+
+
+@contextmanager
+def _settings() -> Iterator[Settings]:
+    """The bank of SCUDO_HOME if it is set, else one that goes when the demo ends."""
+    if os.environ.get("SCUDO_HOME"):
+        yield settings_now()
+        return
+    with tempfile.TemporaryDirectory(prefix="scudo-demo-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        # As root, the database's own user has to be able to reach its folder.
+        if os.geteuid() == 0:
+            home.chmod(0o711)
+        yield replace(settings_now(), home=home / "bank", database_url=None)
+
+
+def _step(number: int, title: str) -> str:
+    return f"\n[bold cyan]{number}[/] [bold]{title}[/]"
+
+
+async def _live(day: Day, settings: Settings, terminal: Terminal) -> Lived:
+    terminal.say(_step(2, f"A day: {len(day.steps) - 1:,} payments, scams among them"))
+    description = f"scudo demo, process {os.getpid()}"
+    async with (
+        open_bank(
+            postgres.database_from(settings), home=settings.home, description=description
+        ) as bank,
+        desk_at(bank, client=_CLIENT) as desk,
+    ):
+        with terminal.progress("Living the day") as step:
+            return await Living(day, desk).run(lambda done, of: step(done, of, "payments"))
+
+
+def _count(lived: Lived, terminal: Terminal) -> None:
+    outcomes = lived.outcomes()
+    total = outcomes.total()
+    table = Table(box=None, padding=(0, 2))
+    for column in ("what the bank said", "payments", "share"):
+        table.add_column(column, justify="left" if column.startswith("what") else "right")
+    for name, count in outcomes.most_common():
+        table.add_row(name.replace("_", " "), f"{count:,}", f"{count / total:.1%}")
+    terminal.say(table)
+    shown = Table(box=None, padding=(0, 2))
+    for column in ("what it really was", "payments", "stopped or asked about"):
+        shown.add_column(column, justify="left" if column.startswith("what") else "right")
+    for label, (noticed, count) in sorted(lived.noticed().items(), key=lambda item: -item[1][1]):
+        shown.add_row(_WORDS[label], f"{count:,}", f"{noticed:,}")
+    terminal.say(shown)
+
+
+def _four(lived: Lived) -> list[Told]:
+    """One payment of each outcome, late in the day when there is a history to speak of."""
+    found = []
+    for outcome, labels in _TELLING.items():
+        for label in labels:
+            told = [t for t in lived.told if t.outcome == outcome and t.label is label]
+            if told:
+                found.append(told[len(told) * 3 // 4])
+                break
+    return found
+
+
+async def _explain(dsn: postgres.Dsn, four: list[Told], terminal: Terminal) -> None:
+    policy = decisions.load_policy()
+    async with await AsyncConnection.connect(dsn.read, autocommit=True) as connection:
+        for told in four:
+            told_why = await explained(connection, told.decision, policy)
+            terminal.say(panel(told_why, stays=bool(os.environ.get("SCUDO_HOME"))))
+
+
+async def _decide_again(dsn: postgres.Dsn, terminal: Terminal) -> bool:
+    async with await AsyncConnection.connect(dsn.read, autocommit=True) as connection:
+        redecided = await redecide(connection, decisions.load_policy(), through=_EVERY)
+    verdict = "[green]identical[/]" if redecided.is_identical else "[bold red]NOT identical[/]"
+    terminal.say(f"{redecided.decisions:,} decisions: {verdict}")
+    return redecided.is_identical
+
+
+def _invite(terminal: Terminal, seconds: float) -> None:
+    stays = os.environ.get("SCUDO_HOME")
+    terminal.say(f"\n[dim]{seconds:.0f} seconds.[/] Try next:")
+    rows = [
+        ("scudo init", "a bank that stays"),
+        ("scudo serve", "its HTTP interface, with its description under /openapi.json"),
+        ("scudo replay FILE --limit 20000", "recorded transactions, in the file's own time"),
+        ("scudo verify", "prove the books at any time"),
+    ]
+    if stays:
+        rows.insert(0, ("scudo why PAYMENT --replay", "any of the ids above, decided again"))
+    for command, what in rows:
+        terminal.say(f"  [bold]{command:34}[/] {what}")

@@ -1,0 +1,47 @@
+"""`scudo verify`: the auditor, from the command line."""
+
+from typing import Final
+
+import psycopg
+from rich.markup import escape
+
+from scudo.auditing import Verdict, verify_bank
+from scudo.bootstrap import CATALOGUE
+from scudo.interfaces.cli.installing import opened, settings_now
+from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
+
+_HASH_SHOWN: Final = 16
+
+
+def verify(*, is_json: bool) -> int:
+    """Prove the books of the bank; opens no writer."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with opened(settings) as dsn:
+        verdict = audit(dsn.read, terminal)
+    terminal.give(verdict)
+    return OK if verdict.ok else NOT_OK
+
+
+def audit(dsn: str, terminal: Terminal, *, is_gentle: bool = True) -> Verdict:
+    """Prove the books over a connection of the reading role, and say what came of it."""
+    with (
+        terminal.progress("Verifying") as step,
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        verdict = verify_bank(
+            connection,
+            catalogue=CATALOGUE,
+            progress=lambda done, of: step(done, of, "events"),
+            gentle=is_gentle,
+        )
+    counted = f"{verdict.accounts:,} accounts, {verdict.transfers:,} transfers"
+    if verdict.ok:
+        terminal.say(
+            f"[green]The books are right.[/] {counted}; {verdict.chain_length:,} batches chained,"
+            f" head {verdict.head[:_HASH_SHOWN]}."
+        )
+    else:
+        terminal.say("[bold red]The books are not right.[/] The first bad row:")
+        terminal.say(escape(str(verdict.first_bad)))
+        terminal.say(f"[dim]Right up to there: {counted}, {verdict.chain_length:,} batches.[/]")
+    return verdict

@@ -1,0 +1,204 @@
+"""The ASGI application: one operation table, one way from request to answer."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from time import perf_counter_ns
+from typing import Any, Final
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry
+
+from scudo.fabric import web
+from scudo.interfaces.http import reading
+from scudo.interfaces.http.limits import Limits, RateLimit
+from scudo.interfaces.http.metrics import RequestMetrics
+from scudo.interfaces.http.reading import Receive
+from scudo.interfaces.http.routing import Route, Router
+from scudo.kernel import Refusal
+
+Scope = Mapping[str, Any]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_PROBLEM_TYPE: Final = (b"content-type", web.PROBLEM_JSON.encode("ascii"))
+#: Answers hold people's money matters: no cache may keep them, no browser guess their type.
+_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_RETRY_SOON: Final = (b"retry-after", b"1")
+_WAIT_STATUSES: Final = frozenset({429, 503})
+#: Statuses of strangers, of floods, and of what the bank itself could not do.
+_UNTOLD: Final = frozenset({401, 403, 429, 503})
+_FIRST_PROBLEM: Final = 400
+_UNMATCHED: Final = -1
+
+_log = structlog.get_logger("scudo.http")
+_encode = msgspec.json.Encoder().encode
+
+
+class Application:
+    """Serves operations over ASGI.
+
+    Attributes:
+        is_draining: set it when the end begins; readiness then says so.
+        router: the operation table.
+    """
+
+    def __init__(
+        self,
+        operations: Iterable[web.Operation],
+        *,
+        authenticate: web.Authenticator,
+        limits: Limits,
+        registry: CollectorRegistry,
+    ) -> None:
+        """Serve the operations; requests are counted in `registry`."""
+        self.router = Router(operations)
+        self.is_draining = False
+        self._authenticate = authenticate
+        self._reads = RateLimit(per_s=limits.reads_per_s, burst_s=limits.burst_s)
+        self._moves = RateLimit(per_s=limits.moves_per_s, burst_s=limits.burst_s)
+        self._under_way = 0
+        self._under_way_max = limits.under_way_max
+        self._metrics = RequestMetrics([route.operation.name for route in self.router.routes])
+        registry.register(self._metrics)
+        self._trace_prefix = secrets.token_hex(8)
+        self._requests = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever happens, the answer is well formed."""
+        assert scope["type"] == "http", "the server is told to send nothing else"
+        began_ns = perf_counter_ns()
+        self._requests += 1
+        self._under_way += 1
+        trace_id = f"{self._trace_prefix}{self._requests:016x}"
+        index = _UNMATCHED
+        method: str = scope["method"]
+        try:
+            if method == "OPTIONS":
+                status, body = 204, b""
+                headers: list[tuple[bytes, bytes]] = [
+                    (b"allow", self.router.allowed(scope["path"]))
+                ]
+            else:
+                route, path = self.router.find(method, scope["path"])
+                index = route.index
+                call = await self._read(route, path, scope, receive, trace_id)
+                reply = await route.operation.handler(call)
+                status, headers, body = _answer(route, reply)
+        except Refusal as refusal:
+            status, headers, body = _refuse(refusal)
+            self._tell_refused_order(refusal, index, trace_id)
+        except reading.ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001 - the edge: a fault of ours must not stop the others
+            status, headers, body = self._fail(error, index, trace_id)
+        finally:
+            self._under_way -= 1
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+        self._metrics.observe(index, status, perf_counter_ns() - began_ns)
+
+    def _tell_refused_order(self, refusal: Refusal, index: int, trace_id: str) -> None:
+        """Leave a trace of an order that did not reach the log, where refusals are events.
+
+        Only of clients within their limits: strangers and floods are left to the metrics.
+        """
+        if index == _UNMATCHED or not self.router.routes[index].operation.moves_money:
+            return
+        if web.status_of(type(refusal)) not in _UNTOLD:
+            operation = _name(self.router, index)
+            _log.info("order_refused", operation=operation, code=refusal.code, trace_id=trace_id)
+
+    def _fail(
+        self, error: Exception, index: int, trace_id: str
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        operation = _name(self.router, index)
+        _log.error("request_failed", trace_id=trace_id, operation=operation, exc_info=error)
+        refusal = web.errors.Unforeseen("Scudo failed while it worked on this request")
+        return _problem(
+            web.status_of(type(refusal)), web.encode_problem(refusal, trace_id=trace_id)
+        )
+
+    async def _read(
+        self, route: Route, path: Mapping[str, str], scope: Scope, receive: Receive, trace_id: str
+    ) -> web.Call:
+        """Read a request; refusals come in the order in which they cost least."""
+        operation = route.operation
+        head = reading.read_head(scope["headers"])
+        client = (
+            web.NOBODY if operation.scope is None else self._admit(route, operation.scope, head)
+        )
+        accept = head.get(b"accept")
+        if accept is not None and accept != b"*/*" and route.is_json:
+            reading.demand_accepted(accept)
+        ordered_at = None if route.is_read else head.get(b"scudo-ordered-at")
+        if ordered_at is not None:
+            _demand_scope(client, web.CLOCK_SCOPE)
+        return web.Call(
+            client=client,
+            path=path,
+            key=reading.read_key(head, needed=operation.moves_money),
+            query=reading.read_query(route, scope["query_string"]),
+            ordered_at=None if ordered_at is None else reading.read_ordered_at(ordered_at),
+            body=await reading.read_body(route, head, receive),
+            trace_id=trace_id,
+        )
+
+    def _admit(self, route: Route, scope: str, head: Mapping[bytes, bytes]) -> web.Principal:
+        client = self._authenticate(reading.read_token(head))
+        if client is None:
+            message = "this token is not known"
+            raise web.errors.TokenUnknown(
+                message, headers=((b"www-authenticate", b'Bearer error="invalid_token"'),)
+            )
+        _demand_scope(client, scope)
+        if route.operation.is_bank_wide and client.customer is not None:
+            message = "a client that is bound to one customer may not do this"
+            raise web.errors.ScopeMissing(message)
+        limit = self._reads if route.is_read else self._moves
+        wait_s = limit.take(client.id, now_ns=perf_counter_ns())
+        if wait_s:
+            message = "this client asks more often than its limit"
+            raise web.errors.RateLimited(message, headers=((b"retry-after", b"%d" % wait_s),))
+        if self._under_way > self._under_way_max:
+            message = "too many requests are under way"
+            raise web.errors.ServerBusy(message)
+        return client
+
+
+def _demand_scope(client: web.Principal, scope: str) -> None:
+    if scope not in client.scopes:
+        message = f"this operation needs the scope {scope}"
+        challenge = f'Bearer error="insufficient_scope", scope="{scope}"'.encode("ascii")
+        raise web.errors.ScopeMissing(message, headers=((b"www-authenticate", challenge),))
+
+
+def _answer(route: Route, reply: web.Reply) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    body = reply.body
+    status = reply.status
+    if body is None:
+        body = b""
+    elif not isinstance(body, bytes):
+        body = _encode(body)
+    content_type = route.content_type if status < _FIRST_PROBLEM else _PROBLEM_TYPE
+    headers = [content_type, (b"content-length", b"%d" % len(body)), *_ALWAYS, *reply.headers]
+    if status in _WAIT_STATUSES:
+        headers.append(_RETRY_SOON)
+    return status, headers, body
+
+
+def _refuse(refusal: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    status = web.status_of(type(refusal))
+    own: web.Headers = refusal.headers if isinstance(refusal, web.errors.WebRefusal) else ()
+    if status in _WAIT_STATUSES and not own:
+        own = (_RETRY_SOON,)
+    return _problem(status, web.encode_problem(refusal), own)
+
+
+def _problem(
+    status: int, body: bytes, own: web.Headers = ()
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    return status, [_PROBLEM_TYPE, (b"content-length", b"%d" % len(body)), *_ALWAYS, *own], body
+
+
+def _name(router: Router, index: int) -> str:
+    return router.routes[index].operation.name if index != _UNMATCHED else "unmatched"

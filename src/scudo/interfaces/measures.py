@@ -1,0 +1,50 @@
+"""What `/metrics` shows of an open bank, read when it is asked for."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from scudo.bootstrap import Bank
+
+
+class BankCollector(Collector):
+    """Turns the conveyor's tally and the consumers' positions into metrics."""
+
+    def __init__(self, bank: Bank) -> None:
+        """Watch one bank."""
+        self._bank = bank
+
+    def collect(self) -> Iterator[Metric]:
+        """Read everything once."""
+        conveyor, tally = self._bank.conveyor, self._bank.conveyor.tally
+        for name, value, text in (
+            ("batches", tally.batches, "Batches committed"),
+            ("entries", tally.entries, "Entries answered after a commit"),
+            ("replayed", tally.replayed, "Requests answered from memory of their key"),
+            ("refused", tally.refused, "Requests refused for a business reason"),
+            ("poisoned", tally.poisoned, "Requests set aside for a fault of ours"),
+            ("bisected", tally.bisected, "Batches halved to find a poisoned request"),
+            ("recovered", tally.recovered, "Times the database was lost and found again"),
+        ):
+            yield CounterMetricFamily(f"scudo_conveyor_{name}", text, value=value)
+        for name, nanoseconds, text in (
+            ("evaluate_seconds", tally.evaluate_ns, "Time spent deciding and planning"),
+            ("commit_seconds", tally.commit_ns, "Time spent committing"),
+        ):
+            yield CounterMetricFamily(f"scudo_conveyor_{name}", text, value=nanoseconds / 1e9)
+        yield GaugeMetricFamily(
+            "scudo_log_position", "Position of the latest event", value=conveyor.head.position
+        )
+        lag = GaugeMetricFamily(
+            "scudo_consumer_lag", "Positions a consumer is behind", labels=["consumer"]
+        )
+        for name, position in self._bank.consumers.positions.items():
+            lag.add_metric([name], max(0, conveyor.head.position - position))
+        yield lag
+        alarm = GaugeMetricFamily(
+            "scudo_log_gap_alarm", "1 when a consumer met a gap in the log", labels=["consumer"]
+        )
+        for name in self._bank.consumers.positions:
+            alarm.add_metric([name], float(name in self._bank.consumers.alarms))
+        yield alarm

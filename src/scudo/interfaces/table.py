@@ -1,0 +1,100 @@
+"""The table of all HTTP operations, put together from the rooms."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+import scudo
+from scudo import decisions, fabric, identity, ledger, payments
+from scudo.bootstrap import CATALOGUE
+from scudo.decisions import Policy, load_policy
+from scudo.fabric import Answer, Command, Tokeniser, web
+from scudo.identity import Clients
+from scudo.interfaces.http import Check, System, openapi_document
+
+#: CloudEvents source of every event of this unit.
+_SOURCE: Final = "urn:scudo:bank"
+_TITLE: Final = "Scudo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the operations of the rooms work with.
+
+    Attributes:
+        submit: hands commands to the writer.
+        reads: connections for queries.
+        writes: connections that may write the API's clients.
+        clients: whose tokens are good.
+        clock: what time it is.
+        tokeniser: turns devices, cards and the like into tokens.
+        policy_of: finds the policy that a decision names.
+    """
+
+    submit: web.Submit
+    reads: web.Reads
+    writes: web.Reads
+    clients: Clients
+    clock: web.Clock
+    tokeniser: Tokeniser
+    policy_of: Callable[[bytes], Policy]
+
+
+def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
+    """List the operations of all rooms, the lowest room first."""
+    submit, reads, clock = ports.submit, ports.reads, ports.clock
+    return (
+        *fabric.routes.operations(reads=reads, catalogue=CATALOGUE, source=_SOURCE),
+        *identity.routes.operations(
+            submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
+        ),
+        *ledger.routes.operations(
+            submit=submit,
+            reads=reads,
+            clock=clock,
+            owner_refusals=(identity.errors.CustomerNotFound,),
+        ),
+        *decisions.routes.operations(reads=reads, policy_of=ports.policy_of),
+        *payments.routes.operations(
+            submit=submit, reads=reads, clock=clock, tokeniser=ports.tokeniser
+        ),
+    )
+
+
+def describe(operations: tuple[web.Operation, ...]) -> dict[str, Any]:
+    """Describe a whole table as OpenAPI."""
+    return openapi_document(operations, title=_TITLE, version=scudo.__version__)
+
+
+def describe_without_bank() -> dict[str, Any]:
+    """Describe the table that every bank serves, without one: for clients and documents."""
+    system = System(readiness=_no_checks, registry=CollectorRegistry(), asyncapi=b"{}")
+    ports = Ports(
+        submit=_no_writer,
+        reads=_no_database,
+        writes=_no_database,
+        clients=Clients(),
+        clock=lambda: datetime.now(UTC),
+        tokeniser=Tokeniser(bytes(32)),
+        policy_of=lambda _hash: load_policy(),
+    )
+    return describe((*system.operations(), *room_operations(ports)))
+
+
+async def _no_checks() -> tuple[Check, ...]:
+    return ()
+
+
+def _no_writer(command: Command, call: web.Call) -> Awaitable[Answer]:
+    del command, call
+    raise NotImplementedError
+
+
+def _no_database() -> AbstractAsyncContextManager[AsyncConnection[TupleRow]]:
+    raise NotImplementedError
