@@ -1,0 +1,66 @@
+"""Which measures there are, and how they are run one after the other."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from scudo.simulation.bench import inside, outside
+from scudo.simulation.bench.stage import Figures, Report, Terms
+from scudo.simulation.errors import BenchUnknown
+
+Measure = Callable[[Terms, Report], Figures]
+
+#: By name; a name's fields are figures that other systems and later versions compare with.
+MEASURES: Final[dict[str, Measure]] = {
+    "post_batch": inside.post_batch,
+    "post_batch_mixed": inside.post_batch_mixed,
+    "post_hot_account": inside.post_hot_account,
+    "decide": inside.decide,
+    "feature_memory": inside.feature_memory,
+    "replay": inside.replay,
+    "cold_start": outside.cold_start,
+    "authorise_http": outside.authorise_http,
+    "authorise_http_bank": outside.authorise_http_bank,
+    "balance_http": outside.balance_http,
+}
+#: Names that come out of another measure.
+COME_WITH: Final = {"bytes_per_payment": "authorise_http", "wal_per_payment": "authorise_http"}
+
+
+def run(
+    names: Sequence[str],
+    *,
+    seconds: int,
+    large: bool,
+    file: Path,
+    report: Report,
+) -> Figures:
+    """Run measures, and write their figures to a file beside those it has.
+
+    Args:
+        names: of measures; none means all.
+        seconds: how long those that run for a time do so.
+        large: store five million payments before the measures over HTTP.
+        file: JSON object of name to field to number; other names in it stay.
+        report: told what happens, line by line.
+
+    Raises:
+        BenchUnknown: if there is no measure of a name.
+    """
+    wanted = [COME_WITH.get(name, name) for name in names or MEASURES]
+    for name in wanted:
+        if name not in MEASURES:
+            message = f"there is no measure {name}; there are {', '.join(MEASURES)}"
+            raise BenchUnknown(message)
+    figures: Figures = json.loads(file.read_text()) if file.exists() else {}
+    terms = Terms(seconds=seconds, large=large)
+    for name in dict.fromkeys(wanted):
+        report(f"── {name}")
+        for key, fields in MEASURES[name](terms, report).items():
+            figures[key] = fields
+            shown = ", ".join(f"{field} {value:,}" for field, value in fields.items())
+            report(f"   {key}: {shown}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    return figures

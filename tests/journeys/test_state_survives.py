@@ -1,0 +1,257 @@
+"""What memory holds comes back after a stop, a crash, and a lost or damaged snapshot."""
+
+import asyncio
+import io
+import shutil
+from pathlib import Path
+
+import msgspec
+import psycopg
+from tests.conftest import Database
+from tests.history.banks import opened
+
+from scudo.bootstrap import CATALOGUE, Bank
+from scudo.decisions import dump_state, load_policy
+from scudo.decisions.events import DecisionRescored
+from scudo.decisions.policy import STANDARD
+from scudo.fabric import read_log, replay_from
+from scudo.identity import CustomerKind, RegisterCustomer
+from scudo.kernel import Prefix, ids
+from scudo.ledger import Mandate, Movement, Nature, OpenAccount, PostJournal, Product, TransferKind
+from scudo.payments import AuthoriseCard, Pay
+
+EUR = 978
+#: Says no when it does not know how often the card was used.
+STRICT_RULE = """
+-- rule: strict
+-- outcome: decline
+-- reason: unusual_velocity
+-- priority: 90
+-- when null: fail_closed
+-- typology: velocity
+-- owner: card fraud
+-- gates: card
+-- says: This card was used {card_count_10m} times in ten minutes.
+SELECT card_count_10m > 1000;
+"""
+
+
+async def tell(bank: Bank, command: object, *, key: str) -> dict[str, object]:
+    """Send a command that must be taken; returns the answer's body."""
+    answer = await bank.submit(command, client=1, key=key)  # type: ignore[arg-type]
+    assert answer.status < 400, answer.body
+    body: dict[str, object] = msgspec.json.decode(answer.body)
+    return body
+
+
+async def open_accounts(bank: Bank, count: int, *, funds: int = 1_000_000) -> list[int]:
+    """Open funded accounts of one customer each."""
+    accounts = []
+    for number in range(count):
+        customer = await tell(
+            bank, RegisterCustomer(f"c{number}", CustomerKind.PERSON, 380), key=f"c{number}"
+        )
+        owner = ids.parse(Prefix.CUSTOMER, str(customer["id"]))
+        account = await tell(
+            bank,
+            OpenAccount(owner, EUR, Product.CURRENT, Nature.CREDIT, 0, 0),
+            key=f"a{number}",
+        )
+        accounts.append(ids.parse(Prefix.ACCOUNT, str(account["id"])))
+        funding = Movement(TransferKind.POST, funds, EUR, credit=accounts[-1])
+        await tell(bank, PostJournal(Mandate.OPENING, (funding,), "opening"), key=f"f{number}")
+    return accounts
+
+
+def card(account: int, *, amount: int = 1_000, capture: bool = False) -> AuthoriseCard:
+    """A card payment without anything unusual."""
+    return AuthoriseCard(
+        account=account,
+        amount=amount,
+        currency=EUR,
+        card=account + 1_000,
+        merchant=77,
+        merchant_account=0,
+        device=account + 2_000,
+        ip=None,
+        mcc=5411,
+        country=380,
+        latitude_e4=None,
+        longitude_e4=None,
+        channel=None,
+        capture=capture,
+        expires_in_s=0,
+        occurred_at=None,
+    )
+
+
+def pay(debit: int, credit: int, *, amount: int) -> Pay:
+    """A payment between accounts from an unknown place."""
+    return Pay(debit, credit, amount, EUR, None, None, None, None, None, None, None)
+
+
+def memory(bank: Bank) -> tuple[bytes, list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """Features' state, open payments and open holds, in comparable form."""
+    file = io.BytesIO()
+    dump_state(bank.rooms.gatekeeper.state, file, position=bank.conveyor.head.position)
+    payments = sorted((p.id, *p.state()) for p in bank.rooms.payments.payments.values())
+    holds = sorted((h.id, h.remaining, h.expires_at) for h in bank.rooms.book.holds.values())
+    return file.getvalue(), payments, holds
+
+
+async def work(bank: Bank) -> None:
+    """Leave open authorisations, held payments and a history."""
+    accounts = await open_accounts(bank, 3)
+    for number in range(40):
+        await tell(
+            bank,
+            card(accounts[number % 3], amount=500 + number, capture=number % 2 == 0),
+            key=f"card{number}",
+        )
+    await tell(bank, pay(accounts[0], accounts[1], amount=90_000), key="pay")
+
+
+class TestStart:
+    """A start rebuilds exactly what a running bank would have in memory."""
+
+    def test_rebuilds_from_the_log_alone(self, database: Database, tmp_path: Path) -> None:
+        """Features, open payments and holds are the same after a start without a snapshot."""
+
+        async def scenario() -> None:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                await work(bank)
+                before = memory(bank)
+            assert not (tmp_path / "features").exists()
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                assert memory(bank) == before
+
+        asyncio.run(scenario())
+
+    def test_rebuilds_from_a_snapshot_and_the_log_after_it(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """A snapshot that a child wrote, and what came after it, give the same state."""
+
+        async def scenario() -> None:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                await work(bank)
+                bank.keep_snapshot()
+                while bank.snapshots.position == 0 or bank.snapshots.is_writing():
+                    await asyncio.sleep(0.01)
+                accounts = sorted(a for a, row in bank.rooms.book.accounts.items() if row.owner)
+                for number in range(5):
+                    await tell(bank, card(accounts[0], amount=700), key=f"later{number}")
+                before, taken_at = memory(bank), bank.snapshots.position
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                assert bank.snapshots.position == taken_at
+                assert memory(bank) == before
+
+        asyncio.run(scenario())
+
+    def test_ignores_a_damaged_snapshot(self, database: Database, tmp_path: Path) -> None:
+        """A snapshot with a flipped byte is refused, removed, and the log is read instead."""
+
+        async def scenario() -> None:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                await work(bank)
+                before, head = memory(bank), bank.conveyor.head
+                bank.snapshots.write(
+                    bank.rooms.gatekeeper.state, position=head.position, batch_hash=head.hash
+                )
+            (snapshot,) = (tmp_path / "features").iterdir()
+            content = bytearray(snapshot.read_bytes())
+            content[len(content) // 2] ^= 1
+            snapshot.write_bytes(content)
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                assert memory(bank) == before
+            assert not snapshot.exists()
+
+        asyncio.run(scenario())
+
+    def test_ignores_a_snapshot_of_another_log(self, database: Database, tmp_path: Path) -> None:
+        """A snapshot whose name carries another hash than the log has there is not taken."""
+
+        async def scenario() -> None:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                await work(bank)
+                before, head = memory(bank), bank.conveyor.head
+                bank.snapshots.write(
+                    bank.rooms.gatekeeper.state, position=head.position, batch_hash=bytes(32)
+                )
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                assert bank.snapshots.position == 0
+                assert memory(bank) == before
+
+        asyncio.run(scenario())
+
+
+class TestConsumersOfTheBank:
+    """What the bank itself does with its events."""
+
+    def test_opens_an_alert_for_every_decision_that_is_not_allow(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Alerts are exactly the decisions with another outcome than allow."""
+
+        async def scenario() -> None:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                await work(bank)
+                accounts = sorted(a for a, row in bank.rooms.book.accounts.items() if row.owner)
+                for number in range(6):
+                    await tell(
+                        bank, card(accounts[0], amount=90_000 + number), key=f"large{number}"
+                    )
+                while bank.consumers.positions.get("decisions.alerts") != (
+                    bank.conveyor.head.position
+                ):
+                    await asyncio.sleep(0.02)
+
+        asyncio.run(scenario())
+
+        with psycopg.connect(database.dsn.read) as connection:
+            decided = connection.execute(
+                "SELECT id FROM decisions.decision WHERE outcome <> 0 ORDER BY id"
+            ).fetchall()
+            alerted = connection.execute(
+                "SELECT decision FROM decisions.alert ORDER BY id"
+            ).fetchall()
+        assert len(decided) >= 6
+        assert alerted == decided
+
+    def test_judges_a_degraded_decision_again_once(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """A decision made on unknown features is judged again, once, however often it is taken."""
+        policy = tmp_path / "policy"
+        shutil.copytree(STANDARD, policy)
+        (policy / "rules" / "strict.sql").write_text(STRICT_RULE)
+
+        async def scenario() -> list[DecisionRescored]:
+            async with opened(database.dsn, tmp_path, policy=load_policy(policy)) as (bank, _):
+                (account,) = await open_accounts(bank, 1)
+                await tell(bank, card(account), key="before")
+                state = bank.rooms.gatekeeper.state
+                bank.conveyor.at_rest(lambda: state.evict(before=state.ordered_at + 1))
+                await tell(bank, card(account), key="degraded")
+                await rescored(bank)
+                async with await bank.connect() as connection:
+                    await replay_from(connection, "decisions.rescoring", position=0)
+                await rescored(bank)
+                async with bank.reads() as connection:
+                    recorded, _ = await read_log(connection, CATALOGUE, after=0, limit=500)
+                return [r.event for r in recorded if isinstance(r.event, DecisionRescored)]
+
+        async def rescored(bank: Bank) -> None:
+            bank.consumers.positions.clear()
+            while bank.consumers.positions.get("decisions.rescoring") != (
+                bank.conveyor.head.position
+            ):
+                await asyncio.sleep(0.02)
+
+        (event,) = asyncio.run(scenario())
+
+        with psycopg.connect(database.dsn.read) as connection:
+            degraded = connection.execute(
+                "SELECT id FROM decisions.decision WHERE degraded <> 0"
+            ).fetchall()
+        assert degraded == [(event.decision,)]
