@@ -46,7 +46,7 @@ class Machine(RuleBasedStateMachine):
         return self.loop.run_until_complete(asyncio.wait_for(work, 30))
 
     def open(self) -> None:
-        self.opening = opened(self.dsn, self.folder, batch=16)
+        self.opening = opened(self.dsn, self.folder, batch=256)
         self.bank, self.saboteur = self.do(self.opening.__aenter__())
 
     def close(self) -> None:
