@@ -97,7 +97,7 @@ def captured_twice(patch: Any) -> None:
 
 def limit_skipped(patch: Any) -> None:
     """Nobody looks whether the balance covers the amount."""
-    patch.setattr(book, "_check_limit", lambda *_: None)
+    patch.setattr(book, "check_limit", lambda *_: None)
 
 
 def epoch_unchecked(patch: Any) -> None:
@@ -165,7 +165,7 @@ def answer_of_another(patch: Any) -> None:
     def plant(item: Any, request: bytes, earlier: Any, answer: Any) -> Any:
         return type(answer)(answer.status, answer.body.replace(b'"', b' "', 1))
 
-    patch.setattr(conveyor, "_repeat", plant)
+    patch.setattr(conveyor, "repeat", plant)
 
 
 def expiry_overlooked(patch: Any) -> None:

@@ -95,6 +95,19 @@ class TestWriter:
 
         asyncio.run(main())
 
+    def test_answers_both_halves_of_a_batch_when_it_is_fenced(self, database, tmp_path):
+        """A batch that was halved and then meets another writer leaves nobody waiting."""
+
+        async def main() -> None:
+            async with trial(database, tmp_path) as t:
+                database.connection.execute("UPDATE fabric.log_head SET epoch = epoch + 1")
+                t.saboteur.ways.append("data")
+                async with asyncio.timeout(5):
+                    answers = await t.ask(*[card(t.account(n), 5) for n in range(4)])
+                assert {body["code"] for _, body in answers} == {"writer_fenced"}
+
+        asyncio.run(main())
+
     def test_outlives_many_losses_in_a_row(self, database, tmp_path):
         """A backend that is killed again and again costs time, not the writer."""
 

@@ -29,6 +29,15 @@ class AlertRaised(Event, frozen=True, tag=302):
     outcome: int
 
 
+class DecisionDegraded(Event, frozen=True, tag=304):
+    """A gate decided without everything that its policy asks for; it will judge again."""
+
+    name: ClassVar[str] = "decisions.decision.degraded.v1"
+
+    decision: ids.DecisionId
+    payment: ids.PaymentId
+
+
 class DecisionRescored(Event, frozen=True, tag=303):
     """A decision that was made degraded was judged again with everything present."""
 

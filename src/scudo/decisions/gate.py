@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from scudo.decisions.engine import Engine
-from scudo.decisions.events import AlertRaised, DecisionMade, DecisionRescored
+from scudo.decisions.events import AlertRaised, DecisionDegraded, DecisionMade, DecisionRescored
 from scudo.decisions.features import FeatureState
 from scudo.decisions.model import GateEvent, Outcome, Verdict, record_of
 from scudo.decisions.policy import Policy
@@ -62,6 +62,8 @@ class Gatekeeper:
         entry.undo(self.state.undo_to, mark)
         number = entry.next_position
         entry.emit(DecisionMade(number, payment, event.gate, verdict.outcome, verdict.degraded))
+        if verdict.degraded:
+            entry.emit(DecisionDegraded(number, payment))
         if verdict.outcome != Outcome.ALLOW:
             entry.emit(AlertRaised(entry.next_position, number, payment, verdict.outcome))
         record = record_of(

@@ -6,7 +6,7 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo.decisions.events import AlertRaised, DecisionMade
+from scudo.decisions.events import AlertRaised, DecisionDegraded
 from scudo.decisions.gate import Rescore
 from scudo.decisions.store import add_alert, find_decision
 from scudo.fabric import Answer, Command, Event, Recorded
@@ -40,7 +40,7 @@ class Rescoring:
     """Has every degraded decision judged again, now that the engine answers."""
 
     name: Final = "decisions.rescoring"
-    wants: Final[frozenset[type[Event]]] = frozenset({DecisionMade})
+    wants: Final[frozenset[type[Event]]] = frozenset({DecisionDegraded})
 
     def __init__(self, act: Act) -> None:
         """Act through the writer."""
@@ -49,9 +49,7 @@ class Rescoring:
     async def take(self, connection: AsyncConnection[TupleRow], recorded: Recorded) -> None:
         """Hand a degraded decision to the writer, to be judged again."""
         event = recorded.event
-        assert isinstance(event, DecisionMade), "it wants nothing else"
-        if not event.degraded:
-            return
+        assert isinstance(event, DecisionDegraded), "it wants nothing else"
         found = await find_decision(connection, event.decision)
         assert found is not None, "a decision's record is in the entry of its event"
         payment, record = found

@@ -18,7 +18,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo.fabric.log.catalogue import EventCatalogue
-from scudo.fabric.log.model import Event
+from scudo.fabric.log.model import Event, event_mark
 from scudo.fabric.rows import queries
 from scudo.kernel import InvariantBroken, micros
 
@@ -26,8 +26,8 @@ _SQL: Final = queries("scudo.fabric")
 _log = structlog.get_logger("scudo.consumers")
 
 #: Entries taken in one transaction: few, so that payments are not kept waiting.
-PAGE: Final = 100
-_PAUSE_S: Final = 0.2
+PAGE: Final = 500
+_PAUSE_S: Final = 0.25
 _AFTER_FAULT_S: Final = 1.0
 
 
@@ -74,8 +74,17 @@ async def read_log(
     *,
     after: int,
     limit: int,
+    wants: frozenset[type[Event]] | None = None,
 ) -> tuple[list[Recorded], int]:
     """Read whole entries after a position: their events, and the position reached.
+
+    Args:
+        connection: may be one that only reads.
+        catalogue: of all events.
+        after: position after which an entry begins; 0 for the first.
+        limit: entries at the most.
+        wants: types of events to give; None gives all. Entries that cannot hold one of
+            them are passed without being decoded.
 
     Raises:
         GapInLog: if an entry does not start where the one before ended.
@@ -83,18 +92,23 @@ async def read_log(
     cursor = await connection.execute(
         _SQL["read_entries"], {"start": after + 1, "limit": limit}, binary=True
     )
+    # An event begins with its tag, so an entry without the bytes of a tag has no such event.
+    marks = [b""] if wants is None else [event_mark(event) for event in wants]
     expected = after + 1
     found: list[Recorded] = []
     for position, ordered_at, correlation, client, count, events in await cursor.fetchall():
         if position != expected:
             message = f"the log goes on at {position} where {expected} was expected"
             raise GapInLog(message)
+        expected = position + count
+        if not any(mark in events for mark in marks):
+            continue
         at = micros(ordered_at)
         found.extend(
             Recorded(position + i, at + i, correlation, client, event)
             for i, event in enumerate(catalogue.decode(events))
+            if wants is None or type(event) in wants
         )
-        expected = position + count
     return found, expected - 1
 
 
@@ -162,13 +176,14 @@ class ConsumerRunner:
             row = await cursor.fetchone()
             assert row is not None, "a consumer is added before its first step"
             after: int = row[0]
-            recorded, through = await read_log(connection, self._catalogue, after=after, limit=PAGE)
+            recorded, through = await read_log(
+                connection, self._catalogue, after=after, limit=PAGE, wants=consumer.wants
+            )
             if through == after:
                 self.positions[consumer.name] = after
                 return False
             for item in recorded:
-                if type(item.event) in consumer.wants:
-                    await consumer.take(connection, item)
+                await consumer.take(connection, item)
             await connection.execute(
                 _SQL["move_consumer"], {"name": consumer.name, "position": through}
             )

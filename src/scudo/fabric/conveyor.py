@@ -147,6 +147,7 @@ class Conveyor:
         Raises:
             WriterFenced: another writer has taken over; all waiters were told.
         """
+        items: list[Item] = []
         try:
             while True:
                 while self._at_rest:
@@ -163,6 +164,7 @@ class Conveyor:
             reason: Refusal = (
                 error if isinstance(error, Refusal) else BankUnavailable("the writer has stopped")
             )
+            self._tell(items, reason, in_doubt=False)
             self._turn_away(reason.with_traceback(None))
             raise
 
@@ -198,10 +200,8 @@ class Conveyor:
         """
         try:
             await self._commit(items)
-        except (Refusal, InvariantBroken) as error:
-            # Nobody carries on from here: who still waits is told, and the writer ends.
-            stopped = BankUnavailable("the writer has stopped")
-            self._tell(items, error if isinstance(error, Refusal) else stopped, in_doubt=False)
+        except (Refusal, InvariantBroken):
+            # Nobody carries on from here: `run` tells whoever still waits.
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, only its items may suffer
             if _is_circumstance(error):

@@ -8,9 +8,11 @@ Source:
     PostgreSQL documentation, COPY, "Binary Format"; array layout as sent by array_send.
 """
 
+import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Final
 
@@ -22,15 +24,18 @@ from psycopg.pq import Format
 HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 NULL: Final = b"\xff\xff\xff\xff"
+_PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
 _LENGTH: Final = struct.Struct(">i")
 
+BYTEA_OID: Final = 17
 INT8_OID: Final = 20
+TEXT_OID: Final = 25
 UUID_OID: Final = 2950
 INT8_ARRAY_OID: Final = 1016
 UUID_ARRAY_OID: Final = 2951
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A table that is written by COPY.
 
@@ -45,10 +50,17 @@ class Table:
     columns: tuple[str, ...]
     tag: bytes = b""
 
-    @property
-    def copy_in(self) -> str:
+    @cached_property
+    def copy_in(self) -> bytes:
         """The COPY command that takes images of this table."""
-        return f"COPY {self.name} ({', '.join(self.columns)}) FROM STDIN (FORMAT binary)"
+        return f"COPY {self.name} ({', '.join(self.columns)}) FROM STDIN (FORMAT binary)".encode()
+
+    @cached_property
+    def insert(self) -> bytes:
+        """The INSERT that takes an array for each column."""
+        arrays = ", ".join(f"${number + 1}" for number in range(len(self.columns)))
+        names = ", ".join(self.columns)
+        return f"INSERT INTO {self.name} ({names}) SELECT * FROM unnest({arrays})".encode()
 
 
 def sized(value: bytes) -> bytes:
@@ -76,35 +88,78 @@ class UuidArray(list[bytes]):
     """A uuid[] parameter of 16-byte values."""
 
 
-class _ArrayDumper(Dumper):
+def array(element: int, count: int, fields: Iterable[bytes]) -> bytes:
+    """A one-dimensional array in binary form, of elements that carry their length.
+
+    A field of a row's image is such an element, so columns of images become arrays as
+    they are.
+    """
+    if not count:
+        return struct.pack(">iii", 0, 0, element)
+    return struct.pack(">iiiii", 1, 0, element, count, 1) + b"".join(fields)
+
+
+def columns(images: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
+    """Turn row images into columns of their fields, each with its length before it."""
+    rows = []
+    length = _LENGTH.unpack_from
+    for image in images:
+        row, at, end = [], 2, len(image)
+        while at < end:
+            (size,) = length(image, at)
+            after = at + 4 + size if size > 0 else at + 4
+            row.append(image[at:after])
+            at = after
+        rows.append(row)
+    yield from zip(*rows, strict=True)
+
+
+def _int8_array(values: Sequence[int]) -> bytes:
+    flat = [8] * (2 * len(values))
+    flat[1::2] = values
+    return array(INT8_OID, len(values), (struct.pack(">" + "iq" * len(values), *flat),))
+
+
+def parameter(value: int | str | bytes | Int8Array) -> tuple[int, bytes]:
+    """A parameter's type and binary form."""
+    if isinstance(value, Int8Array):
+        return INT8_ARRAY_OID, _int8_array(value)
+    if isinstance(value, int):
+        return INT8_OID, struct.pack(">q", value)
+    if isinstance(value, str):
+        return TEXT_OID, value.encode()
+    return BYTEA_OID, value
+
+
+@lru_cache(maxsize=256)
+def numbered(query: str) -> tuple[bytes, tuple[str, ...]]:
+    """A named query with numbered placeholders, and the names in their order."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return _PLACEHOLDER.sub(number, query).encode(), tuple(names)
+
+
+class _Int8ArrayDumper(Dumper):
     format = Format.BINARY
-    element_oid: int
-
-    def _head(self, count: int) -> bytes:
-        return struct.pack(">iiiii", 1, 0, self.element_oid, count, 1)
-
-
-class _Int8ArrayDumper(_ArrayDumper):
     oid = INT8_ARRAY_OID
-    element_oid = INT8_OID
 
     def dump(self, obj: Sequence[int]) -> Buffer:
-        if not obj:
-            return struct.pack(">iii", 0, 0, self.element_oid)
-        flat = [8] * (2 * len(obj))
-        flat[1::2] = obj
-        return self._head(len(obj)) + struct.pack(">" + "iq" * len(obj), *flat)
+        return _int8_array(obj)
 
 
-class _UuidArrayDumper(_ArrayDumper):
+class _UuidArrayDumper(Dumper):
+    format = Format.BINARY
     oid = UUID_ARRAY_OID
-    element_oid = UUID_OID
 
     def dump(self, obj: Sequence[bytes]) -> Buffer:
-        if not obj:
-            return struct.pack(">iii", 0, 0, self.element_oid)
         length = _LENGTH.pack(16)
-        return self._head(len(obj)) + b"".join([length + value for value in obj])
+        return array(UUID_OID, len(obj), [length + value for value in obj])
 
 
 def register_arrays(connection: Connection[object] | AsyncConnection[object]) -> None:

@@ -20,10 +20,23 @@ from psycopg.rows import TupleRow
 from scudo.fabric.log.batch import Batch
 from scudo.fabric.log.errors import WriterAlive, WriterFenced
 from scudo.fabric.log.model import Head
-from scudo.fabric.rows import HEADER, TRAILER, Table, queries, register_arrays
+from scudo.fabric.rows import (
+    HEADER,
+    TRAILER,
+    Table,
+    array,
+    columns,
+    numbered,
+    parameter,
+    queries,
+    register_arrays,
+)
+from scudo.fabric.wire import Statement, Wire, demand_committed
 from scudo.kernel import InvariantBroken
 
 _SQL: Final = queries("scudo.fabric")
+_BEGIN: Final = Statement(_SQL["begin"].encode(), (), ())
+_COMMIT: Final = Statement(_SQL["commit"].encode(), (), ())
 _log = structlog.get_logger("scudo.writer")
 
 #: A writer that has not been heard of for so long may be replaced.
@@ -32,6 +45,8 @@ SILENCE_MS_MAX: Final = 2_500
 PATIENCE_S: Final = 3.5
 #: No transaction of a writer lives longer: a stopped process cannot hold the head.
 TRANSACTION_TIMEOUT_MS: Final = 2_000
+#: Batches of up to so many rows are inserted in one round trip; larger ones are copied.
+SMALL_BATCH_ROWS: Final = 1_000
 
 Connect = Callable[[], Awaitable[AsyncConnection[TupleRow]]]
 
@@ -55,6 +70,12 @@ class Store(Protocol):
         """New rows that are not chained: their table and images."""
 
 
+def _statement(update: Guarded) -> Statement:
+    sql, names = numbered(update.query)
+    types, values = zip(*(parameter(update.parameters[name]) for name in names), strict=True)
+    return Statement(sql, types, values)
+
+
 class StaleState(Exception):
     """A guarded update did not find the rows as memory says they are."""
 
@@ -73,6 +94,8 @@ class Writer:
         self._description = description
         self._connection: AsyncConnection[TupleRow] | None = None
         self._covered = 0
+        self._prepared: dict[bytes, bytes] = {}
+        self._types: dict[Table, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self.epoch = 0
 
     @property
@@ -135,6 +158,7 @@ class Writer:
         connection.prepare_threshold = 0
         await connection.execute(f"SET transaction_timeout = {TRANSACTION_TIMEOUT_MS:d}")
         self._connection = connection
+        self._prepared = {}
         return connection
 
     async def read_head(self) -> Head:
@@ -171,15 +195,21 @@ class Writer:
         self.lost_in_commit = False
         after = batch.seal()
         await self._make_room(after.position)
+        rows = [(table, images) for table, images in self._rows(batch, stores) if images]
+        is_small = sum(len(images) for _, images in rows) <= SMALL_BATCH_ROWS
+        for table, _ in rows if is_small else ():
+            await self._learn(table)
         try:
-            await self._lock(batch, after, stores)
-            for table, images in self._copies(batch, stores):
-                async with self.connection.cursor().copy(table.copy_in) as copy:
-                    await copy.write(b"".join((HEADER, *images, TRAILER)))
-            self.lost_in_commit = True
-            await self.connection.execute(b"COMMIT", prepare=False)
-            self.lost_in_commit = False
-        except BaseException:
+            async with Wire(self.connection, prepared=self._prepared) as wire:
+                await self._lock(wire, batch, after, stores)
+                if is_small:
+                    await self._insert(wire, rows)
+                else:
+                    await self._copy(wire, rows)
+        except BaseException as error:
+            if isinstance(error, psycopg.Error) and error.sqlstate and not self.connection.closed:
+                # The server said no and is there: the transaction cannot have been committed.
+                self.lost_in_commit = False
             await self._roll_back()
             raise
         return after
@@ -187,46 +217,79 @@ class Writer:
     lost_in_commit: bool = False
 
     @staticmethod
-    def _copies(batch: Batch, stores: Sequence[Store]) -> Iterable[tuple[Table, Sequence[bytes]]]:
+    def _rows(batch: Batch, stores: Sequence[Store]) -> Iterable[tuple[Table, Sequence[bytes]]]:
         for store in stores:
             yield from store.copies()
-        for table, images in batch.rows.items():
-            if images:
-                yield table, images
+        yield from batch.rows.items()
 
-    async def _lock(self, batch: Batch, after: Head, stores: Sequence[Store]) -> None:
+    async def _copy(self, wire: Wire, rows: Sequence[tuple[Table, Sequence[bytes]]]) -> None:
+        """Many rows: a COPY for each table, then COMMIT."""
+        for table, images in rows:
+            await wire.copy_in(table.copy_in, b"".join((HEADER, *images, TRAILER)))
+        self.lost_in_commit = True
+        await wire.commit()
+        self.lost_in_commit = False
+
+    async def _insert(self, wire: Wire, rows: Sequence[tuple[Table, Sequence[bytes]]]) -> None:
+        """Few rows: one round trip with an INSERT from arrays for each table, and COMMIT."""
+        statements = []
+        for table, images in rows:
+            elements, arrays = self._types[table]
+            fields = zip(elements, columns(images), strict=True)
+            values = tuple(array(element, len(images), column) for element, column in fields)
+            statements.append(Statement(table.insert, arrays, values))
+        statements.append(_COMMIT)
+        self.lost_in_commit = True
+        *_, committed = await wire.run(statements)
+        demand_committed(committed)
+        self.lost_in_commit = False
+
+    async def _learn(self, table: Table) -> None:
+        """Ask once for the types of a table's columns."""
+        if table not in self._types:
+            cursor = await self.connection.execute(_SQL["column_types"], {"table": table.name})
+            types = {name: (one, many) for name, one, many in await cursor.fetchall()}
+            elements, arrays = zip(*(types[column] for column in table.columns), strict=True)
+            self._types[table] = (elements, arrays)
+
+    async def _lock(
+        self, wire: Wire, batch: Batch, after: Head, stores: Sequence[Store]
+    ) -> None:
+        """Begin, lock the rooms' rows, and move the head, in one round trip.
+
+        Raises:
+            WriterFenced: if another writer has the epoch.
+            StaleState: if a guarded update did not find its rows.
+            InvariantBroken: if the head is elsewhere within our own epoch.
+        """
         guarded = [update for store in stores for update in store.locks()]
-        guarded.append(
-            Guarded(
-                _SQL["advance_head"],
-                {
-                    "position": after.position,
-                    "ordered_at": after.ordered_at,
-                    "hash": after.hash,
-                    "clock": after.clock,
-                    "epoch": self.epoch,
-                    "expected": batch.head.position,
-                    "batch": batch.head.batch,
-                },
-                1,
-            )
+        head = Guarded(
+            _SQL["advance_head"],
+            {
+                "position": after.position,
+                "ordered_at": after.ordered_at,
+                "hash": after.hash,
+                "clock": after.clock,
+                "epoch": self.epoch,
+                "expected": batch.head.position,
+                "batch": batch.head.batch,
+            },
+            1,
         )
-        async with self.connection.pipeline():
-            await self.connection.execute(b"BEGIN", prepare=False)
-            cursors = [
-                await self.connection.execute(update.query, update.parameters, binary=True)
-                for update in guarded
-            ]
-        counts = [cursor.rowcount for cursor in cursors]
-        if counts[-1] != 1:
-            head = await self.read_head()
-            if head.epoch != self.epoch:
-                message = f"epoch {self.epoch} has ended; the log is at epoch {head.epoch}"
-                raise WriterFenced(message)
-            message = f"the head is at {head.position}, memory says {batch.head.position}"
-            raise InvariantBroken(message)
-        if counts[:-1] != [update.count for update in guarded[:-1]]:
+        statements = [_BEGIN, *(_statement(update) for update in (*guarded, head))]
+        _, *results, moved = await wire.run(statements)
+        if moved.command_tuples != head.count:
+            raise await self._fenced_at(batch.head)
+        if [result.command_tuples for result in results] != [update.count for update in guarded]:
             raise StaleState
+
+    async def _fenced_at(self, expected: Head) -> Exception:
+        """Why the head was not where this writer left it."""
+        await self._roll_back()
+        head = await self.read_head()
+        if head.epoch != self.epoch:
+            return WriterFenced(f"epoch {self.epoch} has ended; the log is at epoch {head.epoch}")
+        return InvariantBroken(f"the head is at {head.position}, memory says {expected.position}")
 
     async def _roll_back(self) -> None:
         with contextlib.suppress(psycopg.Error, OSError):

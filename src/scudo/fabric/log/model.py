@@ -58,6 +58,11 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     name: ClassVar[str] = ""
 
 
+def event_mark(event: type[Event]) -> bytes:
+    """The bytes of an event's tag, which stand in every entry that has such an event."""
+    return msgspec.msgpack.encode(event.__struct_config__.tag)
+
+
 class Command(msgspec.Struct, frozen=True, array_like=True):
     """A request to the writer, in canonical form. Subclasses set `tag` (a number, for ever)."""
 

@@ -84,3 +84,15 @@ SELECT last_position, hash FROM fabric.log_batch
 WHERE first_position <= %(position)s
 ORDER BY first_position DESC
 LIMIT 1;
+
+-- begin: a batch is one transaction
+BEGIN;
+
+-- commit: the batch stands
+COMMIT;
+
+-- column_types: types of a table's columns, and of arrays of them
+SELECT a.attname, t.oid::bigint, t.typarray::bigint
+FROM pg_attribute a
+JOIN pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0;
