@@ -72,7 +72,7 @@ class Saboteur:
     def committed(self) -> None:
         """Nothing to do."""
 
-    aborted = forget = committed
+    begin = hand_over = aborted = forget = committed
 
 
 @contextlib.asynccontextmanager

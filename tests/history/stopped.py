@@ -18,7 +18,7 @@ from tests.history.record import write
 
 from scudo.bootstrap import Bank
 from scudo.fabric import Table
-from scudo.fabric.log.model import KEY
+from scudo.fabric.log.model import KEY, key_image
 from scudo.fabric.postgres import Dsn
 
 
@@ -35,7 +35,7 @@ class _Stopper(Saboteur):
 class _Rows(Sequence[bytes]):
     def __iter__(self) -> Iterator[bytes]:
         os.kill(os.getpid(), signal.SIGSTOP)
-        return iter(())
+        return iter((key_image(os.urandom(16), os.urandom(16), 1),))
 
     def __len__(self) -> int:
         return 1

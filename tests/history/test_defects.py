@@ -16,7 +16,8 @@ from tests.history.decided import decision_problems
 from tests.model.replay import fence_problems, read_stored
 
 from scudo.bootstrap import Bank
-from scudo.fabric import Conveyor, Entry, conveyor, writer
+from scudo.fabric import Entry, evaluation, writer
+from scudo.fabric.evaluation import Evaluation
 from scudo.fabric.log import Batch, batch
 from scudo.kernel import GENESIS, chain
 from scudo.ledger import Book, LedgerStore, book, store
@@ -25,25 +26,25 @@ from scudo.payments import Payments
 
 def answered_before_commit(patch: Any) -> None:
     """Waiters are told as soon as their items are evaluated."""
-    evaluate = Conveyor._evaluate
+    evaluate = Evaluation._evaluate
 
-    def plant(self: Conveyor, items: Any, known: Any) -> Any:
-        gathered = evaluate(self, items, known)
+    def plant(self: Evaluation, *given: Any) -> Any:
+        gathered = evaluate(self, *given)
         for item, answer in gathered.answers:
             if not item.answer.done():
                 item.answer.set_result(answer)
         return gathered
 
-    patch.setattr(Conveyor, "_evaluate", plant)
+    patch.setattr(Evaluation, "_evaluate", plant)
 
 
 def dedupe_skipped(patch: Any) -> None:
     """Keys that were answered are not looked up."""
 
-    async def plant(self: Conveyor, items: Any) -> Any:
+    async def plant(self: Evaluation, items: Any, connection: Any) -> Any:
         return {}
 
-    patch.setattr(Conveyor, "_find_keys", plant)
+    patch.setattr(Evaluation, "_find_keys", plant)
 
 
 def overlay_kept(patch: Any) -> None:
@@ -165,7 +166,7 @@ def answer_of_another(patch: Any) -> None:
     def plant(item: Any, request: bytes, earlier: Any, answer: Any) -> Any:
         return type(answer)(answer.status, answer.body.replace(b'"', b' "', 1))
 
-    patch.setattr(conveyor, "repeat", plant)
+    patch.setattr(evaluation, "repeat", plant)
 
 
 def expiry_overlooked(patch: Any) -> None:

@@ -58,7 +58,8 @@ class TestStoppedWriter:
         finally:
             stopped.kill()
         told = record.read(file)[-3:]
-        assert {one.code for one in told} == {"writer_fenced"}
+        # Whether its COMMIT went out before it was fenced, the old writer may not know.
+        assert {one.code for one in told} <= {"writer_fenced", "outcome_unknown"}
         stored = read_stored(dsn.read)
         assert check(stored, [*record.read(file), *second.tries]) == []
         assert fence_problems(stored, epoch=fence[0], position=fence[1]) == []

@@ -203,15 +203,22 @@ class Rooms:
     def begin(self) -> None:
         """A batch begins."""
         self.gatekeeper.state.begin()
+        for store in self._stores:
+            store.begin()
+
+    def hand_over(self) -> None:
+        """The newest batch goes to the database; another may begin on top of it."""
+        for store in self._stores:
+            store.hand_over()
 
     def committed(self) -> None:
-        """A batch is in the database."""
+        """The oldest batch is in the database."""
         self.gatekeeper.state.commit()
         for store in self._stores:
             store.committed()
 
     def aborted(self) -> None:
-        """A batch was undone."""
+        """The newest batch was undone."""
         self.gatekeeper.state.abort()
         for store in self._stores:
             store.aborted()

@@ -47,6 +47,7 @@ from scudo.fabric.rows import (
 )
 from scudo.fabric.stored import Chained, first_int8, read_images
 from scudo.fabric.tokeniser import Tokeniser, load_key
+from scudo.fabric.touched import Touched
 from scudo.fabric.verification import Walk
 from scudo.fabric.writer import Guarded, Store, Writer
 
@@ -83,6 +84,7 @@ __all__ = [
     "Table",
     "Tally",
     "Tokeniser",
+    "Touched",
     "UuidArray",
     "Walk",
     "Witness",

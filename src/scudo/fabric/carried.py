@@ -51,13 +51,19 @@ class Application(Protocol):
         """The next command that time itself gives (an expiry) at or before `now`."""
 
     def begin(self) -> None:
-        """A batch begins: changes of state from here on can be taken back."""
+        """A batch begins, perhaps on top of one that is being committed.
+
+        Changes of state from here on can be taken back.
+        """
+
+    def hand_over(self) -> None:
+        """The batch goes to the database as it stands; another may begin on top of it."""
 
     def committed(self) -> None:
-        """The batch is in the database: its changes stand."""
+        """The oldest open batch is in the database: its changes stand."""
 
     def aborted(self) -> None:
-        """The batch has been undone: nothing of it may remain."""
+        """The newest open batch has been undone: nothing of it may remain."""
 
     async def reload(self, connection: AsyncConnection[TupleRow]) -> None:
         """Drop every cache of stored state, and load again what must be in memory."""
@@ -109,10 +115,12 @@ class Limits:
     Attributes:
         batch: items committed together at the most.
         queue: items waiting at the most; more are refused with `overloaded`.
+        looks_ahead: whether the next batch is decided while one is committed.
     """
 
     batch: int = 256
     queue: int = 4_096
+    looks_ahead: bool = True
 
 
 def refused(refusal: Refusal) -> Answer:

@@ -9,26 +9,24 @@ Python's cyclic collector off, a traceback that holds its own exception would ne
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 import psycopg
 import structlog
 
-from scudo.fabric.carried import Application, Item, Limits, Tally, fields, refused, repeat
-from scudo.fabric.log.batch import Batch, Entry
+from scudo.fabric.carried import Application, Item, Limits, Tally, refused
+from scudo.fabric.evaluation import Evaluation, Gathered
 from scudo.fabric.log.errors import (
     BankUnavailable,
-    ClockIsLive,
     OutcomeUnknown,
     Overloaded,
     RequestPoisoned,
     WriterFenced,
 )
 from scudo.fabric.log.model import Answer, Command, Head
-from scudo.fabric.rows import UuidArray, queries
-from scudo.fabric.writer import StaleState, Writer
+from scudo.fabric.rows import queries
+from scudo.fabric.writer import Plan, StaleState, Writer
 from scudo.kernel import InvariantBroken, Refusal
 
 _SQL: Final = queries("scudo.fabric")
@@ -43,15 +41,6 @@ _ATTEMPTS: Final = 5
 _PAUSE_US: Final = 1_000_000
 #: SQLSTATE classes that blame the server's circumstances, never one item of the batch.
 _CIRCUMSTANCES: Final = ("08", "25", "40", "53", "55", "57", "58", "F0", "XX")
-
-
-@dataclass(slots=True)
-class _Gathered:
-    """A batch and what its items will be answered once it is committed."""
-
-    batch: Batch
-    answers: list[tuple[Item, Answer]] = field(default_factory=list)
-    answered_keys: dict[bytes, tuple[bytes, Command, Answer]] = field(default_factory=dict)
 
 
 class Conveyor:
@@ -89,10 +78,13 @@ class Conveyor:
         self._at_rest: list[Callable[[], None]] = []
         self._stopping = False
         self._is_stale = False
-        self._due_from = 0
-        self._has_run_due = False
+        self._ahead: Gathered | None = None
+        self._apart = 0
         self.head = head
         self.tally = Tally()
+        self._evaluation = Evaluation(
+            application, now=now, clock_ns=clock_ns, limits=self.limits, tally=self.tally
+        )
         self.unavailable: Refusal | None = None
 
     # ---- in front of the belt
@@ -150,10 +142,10 @@ class Conveyor:
         items: list[Item] = []
         try:
             while True:
-                while self._at_rest:
+                while self._at_rest and self._ahead is None:
                     self._at_rest.pop()()
-                items = self._gather()
-                if items or self._is_due():
+                items = self._gather() if self._ahead is None else self._ahead.items
+                if items or self._evaluation.is_due(self.head):
                     await self._carry(items)
                 elif self._stopping:
                     return
@@ -176,13 +168,6 @@ class Conveyor:
         background = self._background
         items.extend(background.popleft() for _ in range(min(left, len(background))))
         return items
-
-    def _log_time(self) -> int:
-        """What time it is for the log: a replayed file's, or ours."""
-        return self.head.ordered_at if self.head.clock == "file" else self._now()
-
-    def _is_due(self) -> bool:
-        return self._now() >= self._due_from and self._application.has_due(self._log_time())
 
     def _turn_away(self, reason: Refusal) -> None:
         self.unavailable = reason
@@ -208,70 +193,114 @@ class Conveyor:
                 _log.warning("batch_refused", **_blame(error))
                 reason = BankUnavailable("the database could not take the request")
                 self._tell(items, reason, in_doubt=False)
-                self._due_from = 0 if items else self._now() + _PAUSE_US
+                self._evaluation.due_from = 0 if items else self._now() + _PAUSE_US
             elif len(items) > 1:
                 self.tally.bisected += 1
                 middle = len(items) // 2
-                await self._carry(items[:middle])
-                await self._carry(items[middle:])
-            elif self._has_run_due:
+                await self._carry_apart(items[:middle], items[middle:])
+            elif self._evaluation.has_run_due:
                 # What time made due came before the item, and may be what cannot be done.
                 _log.error("due_poisoned", **_blame(error))
-                self._due_from = self._now() + _PAUSE_US
-                await self._carry(items)
+                self._evaluation.due_from = self._now() + _PAUSE_US
+                await self._carry_apart(items)
             else:
                 self.tally.poisoned += 1
                 _log.error("item_poisoned", **_blame(error))
                 poisoned = RequestPoisoned("this request cannot be written")
                 self._tell(items, poisoned, in_doubt=False)
 
-    async def _commit(self, items: list[Item]) -> None:
+    async def _carry_apart(self, *parts: list[Item]) -> None:
+        """Carry parts of a batch one after the other; nothing may come between them."""
+        self._apart += 1
+        try:
+            for part in parts:
+                await self._carry(part)
+        finally:
+            self._apart -= 1
+
+    async def _commit(self, items: list[Item]) -> None:  # noqa: C901 - one case per way to fail
         has_reloaded = False
         for _ in range(_ATTEMPTS):
-            gathered = None
+            gathered, self._ahead = self._ahead, None
             try:
-                if self._is_stale:
-                    await self._application.reload(self._writer.connection)
-                    self._is_stale, has_reloaded = False, True
-                known = await self._find_keys(items)
-                await self._application.prepare(
-                    self._writer.connection, [item.command for item in items]
-                )
-                gathered = self._evaluate(items, known)
-                if await self._write(gathered):
-                    return
+                if gathered is None:
+                    if self._is_stale:
+                        await self._application.reload(self._writer.connection)
+                        self._is_stale, has_reloaded = False, True
+                    gathered = await self._evaluation.decide(
+                        items, self._writer.connection, head=self.head
+                    )
+                await self._write(gathered)
             except StaleState:
-                self._undo(gathered)
+                self._evaluation.undo(gathered)
                 if has_reloaded:
                     raise InvariantBroken("memory and database differ after reloading") from None
                 self._is_stale = True
             except (psycopg.Error, OSError) as error:
                 if not _is_lost(error, self._writer):
-                    self._undo(gathered)
+                    self._evaluation.undo(gathered)
                     raise
                 if await self._recover(gathered, items):
                     return
             except Exception:
                 # Rows that cannot even be packed: the transaction has been rolled back.
-                self._undo(gathered)
+                self._evaluation.undo(gathered)
                 raise
+            else:
+                self._put_back(gathered.left)
+                return
         raise psycopg.OperationalError("the database was lost again and again")
 
-    async def _write(self, gathered: _Gathered) -> bool:
-        """Commit what was gathered and answer; True when all is done."""
-        if not gathered.batch.is_empty:
-            begun = self._clock_ns()
-            after = await self._writer.commit(gathered.batch, self._application.stores)
-            self.tally.commit_ns += self._clock_ns() - begun
-            self._committed(gathered, after)
+    async def _write(self, gathered: Gathered) -> None:
+        """Commit what was gathered and answer; meanwhile the next batch is decided on top."""
+        if gathered.plan is None:
+            self._evaluation.undo(gathered)
         else:
-            self._undo(gathered)
+            begun = self._clock_ns()
+            self._application.hand_over()
+            commit = self._loop.create_task(self._writer.commit(gathered.plan))
+            ahead = None
+            try:
+                ahead = await self._look_ahead(gathered)
+                await commit
+            except BaseException:
+                await asyncio.wait((commit,))
+                self._evaluation.has_run_due = gathered.has_run_due
+                if ahead is not None:
+                    # It rests on a batch that is not there, or not known to be.
+                    self._evaluation.undo(ahead)
+                    self._put_back(ahead.items)
+                raise
+            self.tally.commit_ns += self._clock_ns() - begun
+            self._committed(gathered, gathered.plan)
+            self._ahead = ahead
         for item, answer in gathered.answers:
             _answer(item, answer)
-        return True
 
-    def _committed(self, gathered: _Gathered, after: Head) -> None:
-        self.head = after
+    async def _look_ahead(self, before: Gathered) -> Gathered | None:
+        """Decide the next batch on top of one whose commit is under way.
+
+        Nothing of it is written or answered before that commit is known to be done; if it
+        fails, the batch ahead is undone first, and its items are decided again.
+        """
+        if before.left or self._apart or self._at_rest or not self.limits.looks_ahead:
+            return None
+        items = self._gather()
+        if not items:
+            return None
+        try:
+            return await self._evaluation.decide(
+                items, self._writer.scout, head=self.head, before=before
+            )
+        except Exception:  # noqa: BLE001 - it is met again when these items are carried alone
+            self._put_back(items)
+            return None
+
+    def _put_back(self, items: Sequence[Item]) -> None:
+        self._payments.extendleft(reversed(items))
+
+    def _committed(self, gathered: Gathered, plan: Plan) -> None:
+        self.head = plan.after
         gathered.batch.journal.clear()
         self._application.committed()
         tally = self.tally
@@ -279,12 +308,7 @@ class Conveyor:
         tally.entries += len(gathered.answers)
         tally.largest = max(tally.largest, len(gathered.answers))
 
-    def _undo(self, gathered: _Gathered | None) -> None:
-        if gathered is not None:
-            gathered.batch.undo_to(0)
-            self._application.aborted()
-
-    async def _recover(self, gathered: _Gathered | None, items: list[Item]) -> bool:
+    async def _recover(self, gathered: Gathered | None, items: list[Item]) -> bool:
         """The connection is gone: find out what became of the batch; True when items are answered.
 
         While it is not known whether the batch was committed, nothing is decided.
@@ -294,20 +318,20 @@ class Conveyor:
         """
         self.tally.recovered += 1
         in_doubt = gathered is not None and self._writer.lost_in_commit
-        if gathered is None or not in_doubt:
-            self._undo(gathered)
+        if gathered is None or gathered.plan is None or not in_doubt:
+            self._evaluation.undo(gathered)
             _, told = await self._find_out(self.head, items, in_doubt=False)
             return told
-        after = gathered.batch.seal()
         try:
-            is_there, told = await self._find_out(after, items, in_doubt=True)
+            is_there, told = await self._find_out(gathered.plan.after, items, in_doubt=True)
         except Refusal:
-            self._undo(gathered)
+            self._evaluation.undo(gathered)
             raise
         if not is_there:
-            self._undo(gathered)
+            self._evaluation.undo(gathered)
             return told
-        self._committed(gathered, after)
+        self._committed(gathered, gathered.plan)
+        self._put_back(gathered.left)
         for item, answer in gathered.answers:
             _answer(item, answer)
         return True
@@ -346,123 +370,6 @@ class Conveyor:
         answer = refused(doubt if in_doubt else reason.with_traceback(None))
         for item in items:
             _answer(item, answer)
-
-    # ---- idempotency and evaluation
-
-    async def _find_keys(
-        self, items: Sequence[Item]
-    ) -> dict[bytes, tuple[bytes, list[object], Answer]]:
-        keys = UuidArray(item.key for item in items if item.key is not None)
-        if not keys:
-            return {}
-        connection = self._writer.connection
-        cursor = await connection.execute(_SQL["find_keys"], {"keys": keys}, binary=True)
-        found = await cursor.fetchall()
-        if not found:
-            return {}
-        positions = [position for _, _, position in found]
-        cursor = await connection.execute(_SQL["find_answers"], {"positions": positions})
-        answers = {
-            position: (_decode(command), Answer(status, bytes(body)))
-            for position, status, command, body in await cursor.fetchall()
-        }
-        return {key.bytes: (request.bytes, *answers[position]) for key, request, position in found}
-
-    def _evaluate(
-        self, items: Sequence[Item], known: dict[bytes, tuple[bytes, list[object], Answer]]
-    ) -> _Gathered:
-        begun = self._clock_ns()
-        now = self._now()
-        gathered = _Gathered(Batch(self.head, recorded_at=now))
-        self._has_run_due = False
-        self._application.begin()
-        try:
-            if not items:
-                self._run_due(gathered, self._log_time())
-            for item in items:
-                gathered.answers.append((item, self._answer_one(gathered, item, known, now)))
-        except BaseException:
-            self._undo(gathered)
-            raise
-        self.tally.evaluate_ns += self._clock_ns() - begun
-        return gathered
-
-    def _run_due(self, gathered: _Gathered, until: int) -> None:
-        """Carry out what time has made due before `until`, each at its own entry.
-
-        Raises:
-            RuntimeError: something due was refused.
-        """
-        batch, application = gathered.batch, self._application
-        if self._now() < self._due_from:
-            return
-        for _ in range(self.limits.batch):
-            command = application.due(until)
-            if command is None:
-                return
-            self._has_run_due = True
-            entry = batch.entry(client=0, owner=None, now=until, at=None)
-            try:
-                answer = application.apply(command, entry)
-            except Refusal as refusal:
-                # Nobody asked, so nobody can be refused: this is a fault of ours.
-                raise RuntimeError(f"what was due was refused: {refusal.code}") from None
-            if entry.events:
-                batch.close(entry, command=command, answer=answer, key=None)
-
-    def _answer_one(
-        self,
-        gathered: _Gathered,
-        item: Item,
-        known: dict[bytes, tuple[bytes, list[object], Answer]],
-        now: int,
-    ) -> Answer:
-        key, batch = item.key, gathered.batch
-        if key is not None:
-            earlier = known.get(key)
-            if earlier is not None:
-                self.tally.replayed += 1
-                return repeat(item, *earlier)
-            twin = gathered.answered_keys.get(key)
-            if twin is not None:
-                self.tally.replayed += 1
-                return repeat(item, twin[0], fields(twin[1]), twin[2])
-        if item.at is not None and batch.clock == "live":
-            return refused(
-                ClockIsLive("live traffic has run; a file cannot drive this log's clock")
-            )
-        at = item.at
-        if at is None and batch.clock == "file" and item.client == 0:
-            at = batch.ordered_at
-        self._run_due(gathered, max(batch.ordered_at, now if at is None else at))
-        answer, entry = self._apply(batch, item, now=now, at=at)
-        if entry.events:
-            key_row = (key, item.request) if key is not None else None
-            batch.close(entry, command=item.command, answer=answer, key=key_row)
-            if item.client:
-                batch.clock = "live" if item.at is None else "file"
-            if key is not None:
-                gathered.answered_keys[key] = (item.request, item.command, answer)
-        return answer
-
-    def _apply(self, batch: Batch, item: Item, *, now: int, at: int | None) -> tuple[Answer, Entry]:
-        entry = batch.entry(client=item.client, owner=item.owner, now=now, at=at)
-        try:
-            return self._application.apply(item.command, entry), entry
-        except Refusal as refusal:
-            entry.take_back()
-            self.tally.refused += 1
-            answer = refused(refusal)
-            self._application.refuse(item.command, refusal.with_traceback(None), entry)
-            return answer, entry
-        except InvariantBroken:
-            raise
-        except Exception:  # noqa: BLE001 - see below
-            # The edge of evaluation: a fault of ours in one item must not stop the others.
-            entry.take_back()
-            self.tally.poisoned += 1
-            _log.exception("item_poisoned", command=type(item.command).__name__)
-            return refused(RequestPoisoned("this request met a fault on our side")), entry
 
 
 def _answer(item: Item, answer: Answer) -> None:

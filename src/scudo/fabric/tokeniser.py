@@ -12,6 +12,8 @@ from typing import Final
 
 _KEY_BYTES: Final = 32
 _MASK: Final = (1 << 63) - 1
+#: Tokens that are kept, because the same cards and devices come again and again.
+_RECENT_MAX: Final = 200_000
 
 
 class Tokeniser:
@@ -25,11 +27,19 @@ class Tokeniser:
         """Use a key of 32 random bytes."""
         assert len(key) == _KEY_BYTES, "a token key has 32 bytes"
         self._key = key
+        self._recent: dict[tuple[str, str], int] = {}
 
     def token(self, kind: str, value: str) -> int:
         """Token of a value; `kind` keeps equal values of different kinds apart."""
+        known = self._recent.get((kind, value))
+        if known is not None:
+            return known
         digest = hmac.digest(self._key, f"{kind}\x00{value}".encode(), "sha256")
-        return int.from_bytes(digest[:8], "big") & _MASK or 1
+        token = int.from_bytes(digest[:8], "big") & _MASK or 1
+        if len(self._recent) >= _RECENT_MAX:
+            self._recent.clear()
+        self._recent[kind, value] = token
+        return token
 
 
 def load_key(path: Path) -> bytes:

@@ -13,6 +13,7 @@ Source:
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2s
 from itertools import accumulate
 from types import TracebackType
 from typing import Final, Self
@@ -25,6 +26,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
 _COMMITTED: Final = b"COMMIT"
+_DONE: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Wire:
 
         Raises:
             psycopg.Error: of the first that failed; those after it were not run.
-        """
+        """  # noqa: DOC501 - made by a function that returns it
         pgconn = self._pgconn
         pgconn.enter_pipeline_mode()
         try:
@@ -105,17 +107,25 @@ class Wire:
         finally:
             if pgconn.status == ConnStatus.OK:
                 pgconn.exit_pipeline_mode()
-        for result in results:
-            self._demand(result, ExecStatus.COMMAND_OK)
         # The last step of each statement is its execution; one before it prepared it.
-        return [results[end - 1] for end in accumulate(steps)]
+        ends = list(accumulate(steps))
+        for statement, count, end in zip(statements, steps, ends, strict=True):
+            if count > 1 and results[end - count].status != ExecStatus.COMMAND_OK:
+                del self._prepared[statement.sql]
+        for result in results:
+            if result.status not in _DONE:
+                raise error_from_result(result)
+        return [results[end - 1] for end in ends]
 
     def _send(self, statement: Statement) -> int:
         """Queue a statement, prepared first if it is new; returns its number of results."""
         steps = 1
         name = self._prepared.get(statement.sql)
         if name is None:
-            name = self._prepared[statement.sql] = b"scudo_%d" % len(self._prepared)
+            # The first word says in a trace, or to a proxy, what is run.
+            word = statement.sql.split(maxsplit=1)[0]
+            digest = blake2s(statement.sql, digest_size=8).hexdigest()
+            name = self._prepared[statement.sql] = word + b"_" + digest.encode()
             self._pgconn.send_prepare(name, statement.sql, statement.types)
             steps = 2
         formats = (Format.BINARY,) * len(statement.values)
@@ -151,6 +161,15 @@ class Wire:
         self._pgconn.send_query(b"COMMIT")
         await self._flush()
         demand_committed(await self._finish(ExecStatus.COMMAND_OK))
+
+    async def roll_back(self) -> None:
+        """Undo the open transaction, if there is one.
+
+        Not through the driver, which would then drop every prepared statement.
+        """
+        self._pgconn.send_query(b"ROLLBACK")
+        await self._flush()
+        await self._finish(ExecStatus.COMMAND_OK)
 
     # ---- one step each
 
@@ -193,9 +212,14 @@ class Wire:
 
     async def _writable(self) -> None:
         self._pgconn.flush()
-        writable = self._loop.create_future()
-        self._loop.add_writer(self._socket, lambda: writable.done() or writable.set_result(None))
+        writable: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(self._socket, _wake, writable)
         try:
             await writable
         finally:
             self._loop.remove_writer(self._socket)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

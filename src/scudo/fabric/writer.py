@@ -69,11 +69,40 @@ class Store(Protocol):
     def copies(self) -> Iterable[tuple[Table, Sequence[bytes]]]:
         """New rows that are not chained: their table and images."""
 
+    def begin(self) -> None:
+        """A batch begins; one whose commit is under way may be open."""
+
+    def hand_over(self) -> None:
+        """What `locks` and `copies` gave of the newest batch goes to the database."""
+
+    def committed(self) -> None:
+        """The oldest open batch is in the database."""
+
+    def aborted(self) -> None:
+        """The newest open batch was undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A sealed batch, and everything it writes.
+
+    Attributes:
+        before, after: head that it rests on, and the head it makes.
+        guarded: updates of the rooms, in lock order.
+        rows: new rows, chained or not.
+    """
+
+    before: Head
+    after: Head
+    guarded: Sequence[Guarded]
+    rows: Sequence[tuple[Table, Sequence[bytes]]]
+
 
 def _statement(update: Guarded) -> Statement:
     sql, names = numbered(update.query)
-    types, values = zip(*(parameter(update.parameters[name]) for name in names), strict=True)
-    return Statement(sql, types, values)
+    parameters = [parameter(update.parameters[name]) for name in names]
+    types = tuple(oid for oid, _ in parameters)
+    return Statement(sql, types, tuple(value for _, value in parameters))
 
 
 class StaleState(Exception):
@@ -93,6 +122,7 @@ class Writer:
         self._connect = connect
         self._description = description
         self._connection: AsyncConnection[TupleRow] | None = None
+        self._scout: AsyncConnection[TupleRow] | None = None
         self._covered = 0
         self._prepared: dict[bytes, bytes] = {}
         self._types: dict[Table, tuple[tuple[int, ...], tuple[int, ...]]] = {}
@@ -103,6 +133,12 @@ class Writer:
         """The writer's own connection; use it only between batches, from the conveyor."""
         assert self._connection is not None, "the writer has not been opened"
         return self._connection
+
+    @property
+    def scout(self) -> AsyncConnection[TupleRow]:
+        """A second connection, to read what the next batch needs while one is committed."""
+        assert self._scout is not None, "the writer has not been opened"
+        return self._scout
 
     async def open(self) -> Head:
         """Take the log over: wait for a dead or silent writer, end its backend, raise the epoch.
@@ -159,6 +195,9 @@ class Writer:
         await connection.execute(f"SET transaction_timeout = {TRANSACTION_TIMEOUT_MS:d}")
         self._connection = connection
         self._prepared = {}
+        self._scout = await self._connect()
+        register_arrays(self._scout)
+        self._scout.prepare_threshold = 0
         return connection
 
     async def read_head(self) -> Head:
@@ -179,12 +218,26 @@ class Writer:
 
     async def close(self) -> None:
         """Close the connection, whatever state it is in."""
-        if self._connection is not None:
-            with contextlib.suppress(psycopg.Error, OSError):
-                await self._connection.close()
+        for connection in (self._connection, self._scout):
+            if connection is not None:
+                with contextlib.suppress(psycopg.Error, OSError):
+                    await connection.close()
 
-    async def commit(self, batch: Batch, stores: Sequence[Store]) -> Head:
-        """Commit a batch; returns the head after it.
+    @staticmethod
+    def plan(batch: Batch, stores: Sequence[Store]) -> Plan:
+        """Seal a batch, and take from the stores what it writes, before anything else changes."""
+        after = batch.seal()
+        rows = [taken for store in stores for taken in store.copies()]
+        rows.extend(batch.rows.items())
+        return Plan(
+            before=batch.head,
+            after=after,
+            guarded=[update for store in stores for update in store.locks()],
+            rows=[(table, images) for table, images in rows if images],
+        )
+
+    async def commit(self, plan: Plan) -> None:
+        """Commit a batch.
 
         Raises:
             WriterFenced: if another writer has the epoch. Nothing was done.
@@ -193,15 +246,14 @@ class Writer:
                 true, the batch may or may not be there: `settle` finds out.
         """
         self.lost_in_commit = False
-        after = batch.seal()
+        after, rows = plan.after, plan.rows
         await self._make_room(after.position)
-        rows = [(table, images) for table, images in self._rows(batch, stores) if images]
         is_small = sum(len(images) for _, images in rows) <= SMALL_BATCH_ROWS
         for table, _ in rows if is_small else ():
             await self._learn(table)
         try:
             async with Wire(self.connection, prepared=self._prepared) as wire:
-                await self._lock(wire, batch, after, stores)
+                await self._lock(wire, plan)
                 if is_small:
                     await self._insert(wire, rows)
                 else:
@@ -212,15 +264,8 @@ class Writer:
                 self.lost_in_commit = False
             await self._roll_back()
             raise
-        return after
 
     lost_in_commit: bool = False
-
-    @staticmethod
-    def _rows(batch: Batch, stores: Sequence[Store]) -> Iterable[tuple[Table, Sequence[bytes]]]:
-        for store in stores:
-            yield from store.copies()
-        yield from batch.rows.items()
 
     async def _copy(self, wire: Wire, rows: Sequence[tuple[Table, Sequence[bytes]]]) -> None:
         """Many rows: a COPY for each table, then COMMIT."""
@@ -252,9 +297,7 @@ class Writer:
             elements, arrays = zip(*(types[column] for column in table.columns), strict=True)
             self._types[table] = (elements, arrays)
 
-    async def _lock(
-        self, wire: Wire, batch: Batch, after: Head, stores: Sequence[Store]
-    ) -> None:
+    async def _lock(self, wire: Wire, plan: Plan) -> None:
         """Begin, lock the rooms' rows, and move the head, in one round trip.
 
         Raises:
@@ -262,7 +305,7 @@ class Writer:
             StaleState: if a guarded update did not find its rows.
             InvariantBroken: if the head is elsewhere within our own epoch.
         """
-        guarded = [update for store in stores for update in store.locks()]
+        after, guarded = plan.after, plan.guarded
         head = Guarded(
             _SQL["advance_head"],
             {
@@ -271,15 +314,15 @@ class Writer:
                 "hash": after.hash,
                 "clock": after.clock,
                 "epoch": self.epoch,
-                "expected": batch.head.position,
-                "batch": batch.head.batch,
+                "expected": plan.before.position,
+                "batch": plan.before.batch,
             },
             1,
         )
         statements = [_BEGIN, *(_statement(update) for update in (*guarded, head))]
         _, *results, moved = await wire.run(statements)
         if moved.command_tuples != head.count:
-            raise await self._fenced_at(batch.head)
+            raise await self._fenced_at(plan.before)
         if [result.command_tuples for result in results] != [update.count for update in guarded]:
             raise StaleState
 
@@ -293,7 +336,8 @@ class Writer:
 
     async def _roll_back(self) -> None:
         with contextlib.suppress(psycopg.Error, OSError):
-            await self.connection.rollback()
+            async with Wire(self.connection, prepared=self._prepared) as wire:
+                await wire.roll_back()
 
     async def _make_room(self, through: int) -> None:
         if through >= self._covered:

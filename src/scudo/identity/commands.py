@@ -1,5 +1,6 @@
 """What may be asked of the identity room."""
 
+from collections import deque
 from typing import Final
 
 import msgspec
@@ -35,7 +36,8 @@ class Registry:
         """Start with an empty cache."""
         self.customers: dict[int, Customer] = {}
         self.by_reference: dict[str, int] = {}
-        self.registered: dict[int, Customer] = {}
+        #: Registered by each open batch, oldest first.
+        self.registered: deque[dict[int, Customer]] = deque()
 
     def customer(self, number: int) -> Customer:
         """Find a customer that was prepared.
@@ -68,7 +70,7 @@ class Registry:
             number, command.reference, command.kind, command.country, entry.ordered_at
         )
         self.add(customer)
-        self.registered[number] = customer
+        self.registered[-1][number] = customer
         entry.undo(self._unregister, customer)
         body = CustomerBody(ids.show(Prefix.CUSTOMER, number), command.reference)
         return Answer(201, _encode(body))
@@ -76,4 +78,4 @@ class Registry:
     def _unregister(self, customer: Customer) -> None:
         del self.customers[customer.id]
         del self.by_reference[customer.reference]
-        self.registered.pop(customer.id, None)
+        self.registered[-1].pop(customer.id, None)

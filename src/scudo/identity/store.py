@@ -39,16 +39,22 @@ class IdentityStore:
 
     def copies(self) -> Iterable[tuple[Table, Sequence[bytes]]]:
         """Customers that the batch registered."""
-        if self._registry.registered:
-            yield _CUSTOMER, [_image(c) for c in self._registry.registered.values()]
+        yield _CUSTOMER, [_image(c) for c in self._registry.registered[-1].values()]
+
+    def begin(self) -> None:
+        """A batch begins."""
+        self._registry.registered.append({})
+
+    def hand_over(self) -> None:
+        """The batch goes to the database; customers have no versions."""
 
     def committed(self) -> None:
-        """The registered customers are stored."""
-        self._registry.registered.clear()
+        """The oldest batch is stored."""
+        self._registry.registered.popleft()
 
     def aborted(self) -> None:
-        """The batch is over; nothing is registered by it."""
-        self._registry.registered.clear()
+        """The newest batch was undone."""
+        self._registry.registered.pop()
 
     def forget(self) -> None:
         """Drop the cache."""

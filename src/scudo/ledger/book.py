@@ -9,7 +9,7 @@ import heapq
 import struct
 from typing import Final
 
-from scudo.fabric import Entry, Table
+from scudo.fabric import Entry, Table, Touched
 from scudo.kernel import (
     POSTGRES_EPOCH_DAY,
     POSTGRES_EPOCH_US,
@@ -79,8 +79,8 @@ class Book:
         self.accounts: dict[int, Account] = {}
         self.holds: dict[int, Hold] = {}
         self.house: dict[tuple[int, int], int] = {}
-        self.touched: dict[int, Account] = {}
-        self.touched_holds: dict[int, Hold] = {}
+        self.touched: Touched[Account] = Touched()
+        self.touched_holds: Touched[Hold] = Touched()
         self.expiries: list[tuple[int, int]] = []
 
     # ---- looking up
@@ -146,13 +146,13 @@ class Book:
             posting_limit=posting_limit,
         )
         self.accounts[number] = account
-        self.touched[number] = account
+        self.touched.add(account)
         entry.undo(self._unopen, number)
         return account
 
     def _unopen(self, number: int) -> None:
         del self.accounts[number]
-        self.touched.pop(number, None)
+        self.touched.discard(number)
 
     def house_account(self, entry: Entry, product: Product, currency: int) -> Account:
         """The bank's own account of a product and currency, opened on first use."""
@@ -246,7 +246,7 @@ class Book:
             code=code,
         )
         self.holds[hold.id] = hold
-        self.touched_holds[hold.id] = hold
+        self.touched_holds.add(hold)
         entry.undo(self._unplace, hold.id)
         # An entry of the heap whose hold is gone or has ended is skipped when it comes up.
         heapq.heappush(self.expiries, (expires_at, hold.id))
@@ -254,7 +254,7 @@ class Book:
 
     def _unplace(self, number: int) -> None:
         del self.holds[number]
-        self.touched_holds.pop(number, None)
+        self.touched_holds.discard(number)
 
     def raise_hold(self, entry: Entry, hold: Hold, *, amount: int, authority: Authority) -> int:
         """Set more aside by an open hold; returns the transfer's id.
@@ -408,7 +408,7 @@ class Book:
         hold.remaining = remaining
         hold.status = status
         hold.version += 1
-        self.touched_holds[hold.id] = hold
+        self.touched_holds.add(hold)
 
     def _move(  # noqa: PLR0913 - one parameter per property
         self,
@@ -432,7 +432,7 @@ class Book:
                 account.version,
             )
             account.version += 1
-            self.touched[account.id] = account
+            self.touched.add(account)
         debit.debits_posted += amount
         credit.credits_posted += amount
         debit.debits_held += held

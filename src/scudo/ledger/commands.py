@@ -180,7 +180,7 @@ class Ledger:
         if account.status == AccountStatus.OPEN:
             entry.undo(account.restore_status, account.status)
             account.status = AccountStatus.CLOSED
-            self.book.touched[account.id] = account
+            self.book.touched.add(account)
             entry.emit(AccountClosed(account.id))
         body = AccountBody(ids.show(Prefix.ACCOUNT, account.id), "closed")
         return Answer(OK, _encode(body))

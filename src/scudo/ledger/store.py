@@ -69,37 +69,39 @@ class LedgerStore:
 
     def locks(self) -> Iterable[Guarded]:
         """Guarded updates of the accounts and holds that the batch touched, in id order."""
-        accounts = [a for _, a in sorted(self._book.touched.items()) if a.stored_version >= 0]
+        accounts = self._book.touched.stored()
         if accounts:
             yield Guarded(_SQL["update_accounts"], _account_columns(accounts), len(accounts))
-        holds = [h for _, h in sorted(self._book.touched_holds.items()) if h.stored_version >= 0]
+        holds = self._book.touched_holds.stored()
         if holds:
             yield Guarded(_SQL["update_holds"], _hold_columns(holds), len(holds))
 
     def copies(self) -> Iterable[tuple[Table, Sequence[bytes]]]:
         """Accounts and holds that are new in the batch, as they stand at its end."""
-        accounts = [_account_image(a) for a in self._book.touched.values() if a.stored_version < 0]
-        if accounts:
-            yield _ACCOUNT, accounts
-        holds = [_hold_image(h) for h in self._book.touched_holds.values() if h.stored_version < 0]
-        if holds:
-            yield _HOLD, holds
+        yield _ACCOUNT, [_account_image(account) for account in self._book.touched.new()]
+        yield _HOLD, [_hold_image(hold) for hold in self._book.touched_holds.new()]
+
+    def begin(self) -> None:
+        """A batch begins."""
+        self._book.touched.begin()
+        self._book.touched_holds.begin()
+
+    def hand_over(self) -> None:
+        """The batch goes to the database."""
+        self._book.touched.hand_over()
+        self._book.touched_holds.hand_over()
 
     def committed(self) -> None:
-        """What the batch touched is stored; ended holds leave memory."""
-        book = self._book
-        for account in book.touched.values():
-            account.stored_version = account.version
-        for hold in book.touched_holds.values():
-            hold.stored_version = hold.version
+        """The oldest batch is stored; ended holds leave memory."""
+        self._book.touched.committed()
+        for hold in self._book.touched_holds.committed().values():
             if hold.status != HoldStatus.OPEN:
-                book.holds.pop(hold.id, None)
-        self.aborted()
+                self._book.holds.pop(hold.id, None)
 
     def aborted(self) -> None:
-        """The batch is over; nothing is touched any more."""
-        self._book.touched.clear()
-        self._book.touched_holds.clear()
+        """The newest batch was undone."""
+        self._book.touched.aborted()
+        self._book.touched_holds.aborted()
 
     # ---- between batches
 

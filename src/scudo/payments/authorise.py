@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from scudo.decisions import Gate, GateEvent, Gatekeeper, Outcome, Verdict
-from scudo.fabric import Answer, Entry, refused
+from scudo.fabric import Answer, Entry, Touched, refused
 from scudo.identity import Registry
 from scudo.kernel import Prefix, Refusal, ids, positive_amount, rfc3339
 from scudo.ledger import Account, Authority, Book, Product
@@ -71,7 +71,7 @@ class Payments:
         self.registry = registry
         self.gatekeeper = gatekeeper
         self.payments: dict[int, Payment] = {}
-        self.touched: dict[int, Payment] = {}
+        self.touched: Touched[Payment] = Touched()
         self.expiries: list[tuple[int, int]] = []
 
     def payment(self, entry: Entry, number: int) -> Payment:
@@ -108,7 +108,7 @@ class Payments:
             payment.restore, payment.state(), payment.hold, payment.expires_at, payment.request
         )
         payment.version += 1
-        self.touched[payment.id] = payment
+        self.touched.add(payment)
 
     def refuse(self, entry: Entry, number: int, refusal: Refusal) -> None:
         """Record that a payment, or an act on one, was refused."""
@@ -194,13 +194,13 @@ class Payments:
     def _decide(self, entry: Entry, payment: Payment, command: AuthoriseCard | Pay) -> Answer:
         answer = self._judge(entry, payment, command)
         self.payments[payment.id] = payment
-        self.touched[payment.id] = payment
+        self.touched.add(payment)
         entry.undo(self._unmake, payment.id)
         return answer
 
     def _unmake(self, number: int) -> None:
         del self.payments[number]
-        self.touched.pop(number, None)
+        self.touched.discard(number)
 
     def decide_again(self, entry: Entry, payment: Payment, *, discharged: Outcome) -> Answer:
         """Judge a payment that waited, on fresh state, with one more obligation met.

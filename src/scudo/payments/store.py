@@ -47,27 +47,31 @@ class PaymentStore:
 
     def locks(self) -> Iterable[Guarded]:
         """Guarded update of the payments that the batch changed."""
-        changed = [p for _, p in sorted(self._payments.touched.items()) if p.stored_version >= 0]
+        changed = self._payments.touched.stored()
         if changed:
             yield Guarded(_SQL["update_payments"], _columns(changed), len(changed))
 
     def copies(self) -> Iterable[tuple[Table, Sequence[bytes]]]:
         """Payments that are new in the batch, as they stand at its end."""
-        new = [_image(p) for p in self._payments.touched.values() if p.stored_version < 0]
-        if new:
-            yield _PAYMENT, new
+        yield _PAYMENT, [_image(payment) for payment in self._payments.touched.new()]
+
+    def begin(self) -> None:
+        """A batch begins."""
+        self._payments.touched.begin()
+
+    def hand_over(self) -> None:
+        """The batch goes to the database."""
+        self._payments.touched.hand_over()
 
     def committed(self) -> None:
-        """What the batch touched is stored; payments that wait for nothing leave memory."""
-        for payment in self._payments.touched.values():
-            payment.stored_version = payment.version
+        """The oldest batch is stored; payments that wait for nothing leave memory."""
+        for payment in self._payments.touched.committed().values():
             if payment.status not in WAITING:
                 self._payments.payments.pop(payment.id, None)
-        self._payments.touched.clear()
 
     def aborted(self) -> None:
-        """The batch is over; nothing is touched any more."""
-        self._payments.touched.clear()
+        """The newest batch was undone."""
+        self._payments.touched.aborted()
 
     def forget(self) -> None:
         """Drop what can be loaded again."""

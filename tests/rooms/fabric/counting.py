@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import struct
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,6 +78,7 @@ class Counters:
         self.values: dict[int, int] = {}
         self.stored: dict[int, int] = {}
         self.touched: set[int] = set()
+        self.open: deque[tuple[set[int], dict[int, int | None]]] = deque()
         self.due_once: Command | None = None
 
     @property
@@ -136,14 +138,26 @@ class Counters:
         return command
 
     def begin(self) -> None:
-        """Nothing is kept apart."""
+        self.touched = set()
+        self.open.append((self.touched, {}))
+
+    def hand_over(self) -> None:
+        touched, before = self.open[-1]
+        for number in touched & self.values.keys():
+            before[number] = self.stored.get(number)
+            self.stored[number] = self.values[number]
 
     def committed(self) -> None:
-        self.stored.update({n: self.values[n] for n in self.touched if n in self.values})
-        self.touched.clear()
+        self.open.popleft()
 
     def aborted(self) -> None:
-        self.touched.clear()
+        _, before = self.open.pop()
+        for number, value in before.items():
+            if value is None:
+                del self.stored[number]
+            else:
+                self.stored[number] = value
+        self.touched = self.open[-1][0] if self.open else set()
 
     async def reload(self, connection: AsyncConnection) -> None:
         rows = await (await connection.execute("SELECT id, value FROM fabric.counter")).fetchall()

@@ -1,0 +1,234 @@
+"""Deciding what a batch does: idempotency, what time makes due, and one item after the other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import structlog
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from scudo.fabric.carried import Application, Item, Limits, Tally, fields, refused, repeat
+from scudo.fabric.log.batch import Batch, Entry
+from scudo.fabric.log.errors import ClockIsLive, RequestPoisoned
+from scudo.fabric.log.model import Answer, Command, Head
+from scudo.fabric.rows import UuidArray, queries
+from scudo.fabric.writer import Plan, Writer
+from scudo.kernel import InvariantBroken, Refusal
+
+_SQL: Final = queries("scudo.fabric")
+_log = structlog.get_logger("scudo.conveyor")
+_decode: Final = msgspec.msgpack.Decoder().decode
+
+
+#: Digest of a key: digest of the request, the command, and its answer.
+Keys = dict[bytes, tuple[bytes, Command, Answer]]
+#: The same as it is stored.
+Known = dict[bytes, tuple[bytes, list[object], Answer]]
+
+
+@dataclass(slots=True)
+class Gathered:
+    """A batch and what its items will be answered once it is committed.
+
+    Attributes:
+        items: all that the batch was to carry.
+        left: those that must wait, because time made too much due before them.
+        earlier_keys: answered by the batch that is being committed.
+        plan: what the batch writes; None if that is nothing.
+    """
+
+    batch: Batch
+    items: list[Item]
+    earlier_keys: Keys = field(default_factory=dict)
+    answers: list[tuple[Item, Answer]] = field(default_factory=list)
+    answered_keys: Keys = field(default_factory=dict)
+    left: list[Item] = field(default_factory=list)
+    plan: Plan | None = None
+    has_run_due: bool = False
+
+
+class Evaluation:
+    """Decides batches in memory; nothing of one is written or answered here.
+
+    Attributes:
+        due_from: microseconds; before it nothing that time made due is carried out, because
+            it failed a moment ago.
+        has_run_due: whether the latest batch carried out something that was due.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        now: Callable[[], int],
+        clock_ns: Callable[[], int],
+        limits: Limits,
+        tally: Tally,
+    ) -> None:
+        """Decide for one application."""
+        self._application = application
+        self._now = now
+        self._clock_ns = clock_ns
+        self._limits = limits
+        self._tally = tally
+        self.due_from = 0
+        self.has_run_due = False
+
+    def log_time(self, head: Head) -> int:
+        """What time it is for the log: a replayed file's, or ours."""
+        return head.ordered_at if head.clock == "file" else self._now()
+
+    def is_due(self, head: Head) -> bool:
+        """Whether time has made something due that may be carried out now."""
+        return self._now() >= self.due_from and self._application.has_due(self.log_time(head))
+
+    def undo(self, gathered: Gathered | None) -> None:
+        """Leave no trace in memory of the newest batch."""
+        if gathered is not None:
+            gathered.batch.undo_to(0)
+            self._application.aborted()
+
+    async def decide(
+        self,
+        items: list[Item],
+        connection: AsyncConnection[TupleRow],
+        *,
+        head: Head,
+        before: Gathered | None = None,
+    ) -> Gathered:
+        """Look up and load what items need, and decide them; on top of a batch, if given."""
+        known = await self._find_keys(items, connection)
+        await self._application.prepare(connection, [item.command for item in items])
+        return self._evaluate(items, known, head, before)
+
+    async def _find_keys(
+        self, items: Sequence[Item], connection: AsyncConnection[TupleRow]
+    ) -> Known:
+        keys = UuidArray(item.key for item in items if item.key is not None)
+        if not keys:
+            return {}
+        cursor = await connection.execute(_SQL["find_keys"], {"keys": keys}, binary=True)
+        found = await cursor.fetchall()
+        if not found:
+            return {}
+        positions = [position for _, _, position in found]
+        cursor = await connection.execute(_SQL["find_answers"], {"positions": positions})
+        answers = {
+            position: (_decode(command), Answer(status, bytes(body)))
+            for position, status, command, body in await cursor.fetchall()
+        }
+        return {key.bytes: (request.bytes, *answers[position]) for key, request, position in found}
+
+    def _evaluate(
+        self, items: list[Item], known: Known, head: Head, before: Gathered | None
+    ) -> Gathered:
+        begun = self._clock_ns()
+        now = self._now()
+        if before is None or before.plan is None:
+            gathered = Gathered(Batch(head, recorded_at=now), items)
+        else:
+            batch = Batch(before.plan.after, recorded_at=now)
+            gathered = Gathered(batch, items, before.answered_keys)
+        self.has_run_due = False
+        self._application.begin()
+        try:
+            if not items:
+                self._run_due(gathered, self.log_time(head))
+            for number, item in enumerate(items):
+                answer = self._answer_one(gathered, item, known, now)
+                if answer is None:
+                    gathered.left = items[number:]
+                    break
+                gathered.answers.append((item, answer))
+            if not gathered.batch.is_empty:
+                gathered.plan = Writer.plan(gathered.batch, self._application.stores)
+        except BaseException:
+            self.undo(gathered)
+            raise
+        gathered.has_run_due = self.has_run_due
+        self._tally.evaluate_ns += self._clock_ns() - begun
+        return gathered
+
+    def _run_due(self, gathered: Gathered, until: int) -> bool:
+        """Carry out what time has made due before `until`, each at its own entry.
+
+        False when more is due than one batch takes: what comes after it must wait.
+
+        Raises:
+            RuntimeError: something due was refused.
+        """
+        batch, application = gathered.batch, self._application
+        if self._now() < self.due_from:
+            return True
+        for _ in range(self._limits.batch):
+            command = application.due(until)
+            if command is None:
+                return True
+            self.has_run_due = True
+            entry = batch.entry(client=0, owner=None, now=until, at=None)
+            try:
+                answer = application.apply(command, entry)
+            except Refusal as refusal:
+                # Nobody asked, so nobody can be refused: this is a fault of ours.
+                raise RuntimeError(f"what was due was refused: {refusal.code}") from None
+            if entry.events:
+                batch.close(entry, command=command, answer=answer, key=None)
+        return not application.has_due(until)
+
+    def _answer_one(
+        self,
+        gathered: Gathered,
+        item: Item,
+        known: Known,
+        now: int,
+    ) -> Answer | None:
+        """Answer an item within the batch; None if it must wait for the next one."""
+        key, batch = item.key, gathered.batch
+        if key is not None:
+            earlier = known.get(key)
+            if earlier is not None:
+                self._tally.replayed += 1
+                return repeat(item, *earlier)
+            twin = gathered.answered_keys.get(key) or gathered.earlier_keys.get(key)
+            if twin is not None:
+                self._tally.replayed += 1
+                return repeat(item, twin[0], fields(twin[1]), twin[2])
+        if item.at is not None and batch.clock == "live":
+            return refused(
+                ClockIsLive("live traffic has run; a file cannot drive this log's clock")
+            )
+        at = item.at
+        if at is None and batch.clock == "file" and item.client == 0:
+            at = batch.ordered_at
+        if not self._run_due(gathered, max(batch.ordered_at, now if at is None else at)):
+            return None
+        answer, entry = self._apply(batch, item, now=now, at=at)
+        if entry.events:
+            key_row = (key, item.request) if key is not None else None
+            batch.close(entry, command=item.command, answer=answer, key=key_row)
+            if item.client:
+                batch.clock = "live" if item.at is None else "file"
+            if key is not None:
+                gathered.answered_keys[key] = (item.request, item.command, answer)
+        return answer
+
+    def _apply(self, batch: Batch, item: Item, *, now: int, at: int | None) -> tuple[Answer, Entry]:
+        entry = batch.entry(client=item.client, owner=item.owner, now=now, at=at)
+        try:
+            return self._application.apply(item.command, entry), entry
+        except Refusal as refusal:
+            entry.take_back()
+            self._tally.refused += 1
+            answer = refused(refusal)
+            self._application.refuse(item.command, refusal.with_traceback(None), entry)
+            return answer, entry
+        except InvariantBroken:
+            raise
+        except Exception:  # noqa: BLE001 - see below
+            # The edge of evaluation: a fault of ours in one item must not stop the others.
+            entry.take_back()
+            self._tally.poisoned += 1
+            _log.exception("item_poisoned", command=type(item.command).__name__)
+            return refused(RequestPoisoned("this request met a fault on our side")), entry
