@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: setup demo run test check bench bench-large format lock
+.PHONY: setup demo run test check laws bench bench-large format lock
 
 setup:
 	@$(PYTHON) tools/setup.py
@@ -23,6 +23,10 @@ check: setup
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q tests/house
+
+# A history against the real service: clients in processes, kills, every answer compared.
+laws: setup
+	@$(BIN)/python -m tests.history --operations 50000 --kills 30 --clients 8
 
 bench: setup
 	@$(BIN)/scudo bench
