@@ -18,6 +18,7 @@ from itertools import accumulate
 from types import TracebackType
 from typing import Final, Self
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import Buffer
 from psycopg.errors import error_from_result
@@ -26,6 +27,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
 _COMMITTED: Final = b"COMMIT"
+_LOOK_AGAIN_S: Final = 0.2
 _DONE: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 
 
@@ -73,11 +75,13 @@ class Wire:
         self._prepared = prepared
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
+        self._socket = -1
+        self._lost: psycopg.Error | None = None
 
     async def __aenter__(self) -> Self:
         """Listen on the socket."""
-        self._loop.add_reader(self._pgconn.socket, self._on_readable)
         self._socket = self._pgconn.socket
+        self._loop.add_reader(self._socket, self._on_readable)
         return self
 
     async def __aexit__(
@@ -87,8 +91,7 @@ class Wire:
         traceback: TracebackType | None,
     ) -> None:
         """Give the socket back."""
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._ignore_socket()
 
     async def run(self, statements: Sequence[Statement]) -> list[PGresult]:
         """Run statements in one round trip; returns the result of each.
@@ -134,8 +137,7 @@ class Wire:
 
     async def _step(self) -> PGresult:
         """One result of a pipeline, and the mark that ends it."""
-        result = await self._result()
-        assert result is not None, "every step of a pipeline has a result"
+        result = await self._some_result()
         await self._result()
         return result
 
@@ -144,7 +146,7 @@ class Wire:
         pgconn = self._pgconn
         pgconn.send_query(command)
         await self._flush()
-        self._demand(await self._result(), ExecStatus.COPY_IN)
+        self._demand(await self._some_result(), ExecStatus.COPY_IN)
         while not pgconn.put_copy_data(rows):
             await self._writable()
         while not pgconn.put_copy_end():
@@ -174,34 +176,66 @@ class Wire:
     # ---- one step each
 
     def _on_readable(self) -> None:
-        waiter = self._waiter
         try:
             self._pgconn.consume_input()
-        except Exception as error:  # noqa: BLE001 - handed to the task that waits
+        except psycopg.Error as error:
+            self._lost = error
+        if self._lost is not None or self._pgconn.status != ConnStatus.OK:
+            # libpq has closed the socket: its number may be another's from here on.
+            self._ignore_socket()
+            _wake(self._waiter)
+        elif not self._pgconn.is_busy():
+            _wake(self._waiter)
+
+    def _ignore_socket(self) -> None:
+        if self._socket >= 0:
             self._loop.remove_reader(self._socket)
-            if waiter is not None and not waiter.done():
-                waiter.set_exception(error)
-            return
-        if waiter is not None and not waiter.done() and not self._pgconn.is_busy():
-            waiter.set_result(None)
+            self._loop.remove_writer(self._socket)
+            self._socket = -1
+
+    async def _wait(self) -> None:
+        """Wait until something comes, or can be sent; not on a connection that is lost."""
+        if self._socket < 0:
+            raise self._lost or psycopg.OperationalError("the connection was lost")
+        self._waiter = self._loop.create_future()
+        timer = self._loop.call_later(_LOOK_AGAIN_S, self._look_again)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _look_again(self) -> None:
+        """Look at a socket that has been quiet for long.
+
+        An event loop may drop a socket that has an error (libuv does, when the server was
+        killed), and would then never call.
+        """
+        if self._socket >= 0:
+            self._loop.remove_reader(self._socket)
+            self._loop.add_reader(self._socket, self._on_readable)
+            self._on_readable()
+        _wake(self._waiter)
 
     async def _result(self) -> PGresult | None:
         while self._pgconn.is_busy():
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._wait()
         return self._pgconn.get_result()
 
+    async def _some_result(self) -> PGresult:
+        result = await self._result()
+        if result is None:
+            raise self._lost or psycopg.OperationalError("the connection was lost")
+        return result
+
     async def _finish(self, expected: ExecStatus) -> PGresult:
-        result = self._demand(await self._result(), expected)
+        result = self._demand(await self._some_result(), expected)
         while await self._result() is not None:
             pass
         return result
 
-    def _demand(self, result: PGresult | None, expected: ExecStatus) -> PGresult:
-        assert result is not None, "a command that was sent has a result"
+    @staticmethod
+    def _demand(result: PGresult, expected: ExecStatus) -> PGresult:
         if result.status != expected:
             raise error_from_result(result)
         return result
@@ -211,15 +245,16 @@ class Wire:
             await self._writable()
 
     async def _writable(self) -> None:
-        self._pgconn.flush()
-        writable: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(self._socket, _wake, writable)
-        try:
-            await writable
-        finally:
-            self._loop.remove_writer(self._socket)
+        """Wait until more can be sent; what comes meanwhile is read, or both sides could wait."""
+        if self._socket >= 0:
+            self._loop.add_writer(self._socket, self._on_writable)
+        await self._wait()
+
+    def _on_writable(self) -> None:
+        self._loop.remove_writer(self._socket)
+        _wake(self._waiter)
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
         waiter.set_result(None)
