@@ -1,9 +1,9 @@
 """The hot part of a commit, spoken to libpq directly.
 
-A small batch spends its time on round trips, not on rows: seven COPYs of thirty rows take
-seven milliseconds, the same rows as pipelined INSERTs from arrays two. A large batch is the
-reverse. Here both go over one registration with the event loop; everything else goes
-through the driver.
+A small batch spends its time on round trips, not on rows: a COPY of thirty rows takes about
+a millisecond, and a batch has seven. Pipelined INSERTs from arrays need one round trip for
+all of them. For many rows COPY is cheaper. Here both go over one registration with the
+event loop; everything else goes through the driver.
 
 Source:
     PostgreSQL documentation, libpq, "Asynchronous Command Processing" and "Functions
