@@ -36,10 +36,10 @@ _COMMANDS: Final = (
 )
 #: How a batch can be broken, after its rows are locked and before the log's head is.
 FAILURES: Final = {
-    "data": "SELECT 1 / 0",
-    "disk": "DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$",
-    "lost": "SELECT pg_terminate_backend(pg_backend_pid())",
-    "stale": "SELECT 1 WHERE false",
+    "data": "UPDATE fabric.writer SET epoch = epoch / 0",
+    "disk": "UPDATE fabric.writer SET epoch = 0 WHERE fabric.demand(0, 1, '53100') IS NULL",
+    "lost": "UPDATE fabric.writer SET epoch = 0 WHERE pg_terminate_backend(pg_backend_pid())",
+    "stale": "UPDATE fabric.writer SET epoch = 0 WHERE false",
 }
 
 

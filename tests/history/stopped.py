@@ -20,6 +20,7 @@ from scudo.bootstrap import Bank
 from scudo.fabric import Table
 from scudo.fabric.log.model import KEY, key_image
 from scudo.fabric.postgres import Dsn
+from scudo.fabric.writer import SMALL_BATCH_ROWS
 
 
 class _Stopper(Saboteur):
@@ -38,7 +39,7 @@ class _Rows(Sequence[bytes]):
         return iter((key_image(os.urandom(16), os.urandom(16), 1),))
 
     def __len__(self) -> int:
-        return 1
+        return SMALL_BATCH_ROWS + 1  # Only a large batch holds its locks between two commands.
 
     def __getitem__(self, index: Any) -> Any:
         raise IndexError(index)

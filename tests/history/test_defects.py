@@ -28,23 +28,24 @@ def answered_before_commit(patch: Any) -> None:
     """Waiters are told as soon as their items are evaluated."""
     evaluate = Evaluation._evaluate
 
-    def plant(self: Evaluation, *given: Any) -> Any:
-        gathered = evaluate(self, *given)
+    def plant(self: Evaluation, items: Any, known: Any, gathered: Any, recent: Any) -> None:
+        evaluate(self, items, known, gathered, recent)
         for item, answer in gathered.answers:
             if not item.answer.done():
                 item.answer.set_result(answer)
-        return gathered
 
     patch.setattr(Evaluation, "_evaluate", plant)
 
 
 def dedupe_skipped(patch: Any) -> None:
     """Keys that were answered are not looked up."""
+    look_up = Evaluation._look_up
 
-    async def plant(self: Evaluation, items: Any, connection: Any) -> Any:
+    async def plant(self: Evaluation, *arguments: Any) -> Any:
+        await look_up(self, *arguments)
         return {}
 
-    patch.setattr(Evaluation, "_find_keys", plant)
+    patch.setattr(Evaluation, "_look_up", plant)
 
 
 def overlay_kept(patch: Any) -> None:

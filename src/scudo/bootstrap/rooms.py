@@ -1,6 +1,6 @@
 """The rooms put together as the one application that the conveyor carries to."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 
 from scudo import decisions, identity, ledger, payments
 from scudo.decisions import FeatureState, Gatekeeper, Policy, Rescore
-from scudo.fabric import Answer, Command, Entry, Event, EventCatalogue, Store
+from scudo.fabric import Answer, Command, Entry, Event, EventCatalogue, Lookup, Store
 from scudo.identity import IdentityStore, RegisterCustomer, Registry
 from scudo.kernel import Refusal
 from scudo.ledger import (
@@ -51,6 +51,8 @@ def _events(*modules: ModuleType) -> Iterable[type[Event]]:
                 yield value
 
 
+#: So many accounts and customers are in memory from the start; the others come when needed.
+WARM: Final = 200_000
 #: Every event of the bank.
 CATALOGUE: Final = EventCatalogue(
     set(_events(identity.events, ledger.events, decisions.events, payments.events))
@@ -66,6 +68,10 @@ class _References:
     payments: set[int] = field(default_factory=set)
     customers: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.accounts or self.holds or self.payments or self.customers or self.names)
 
     def collect(self, command: Command) -> None:  # noqa: C901, PLR0912 - one case per kind
         """Add what one command refers to."""
@@ -116,6 +122,7 @@ class Rooms:
         self._ledger_store = LedgerStore(self.book)
         self._payment_store = PaymentStore(self.payments)
         self._stores = (self._identity_store, self._ledger_store, self._payment_store)
+        self._prepared = _References()
         acts = Acts(self.payments)
         self._handlers: dict[type[Command], Callable[[Any, Entry], Answer]] = {
             RegisterCustomer: self.registry.register,
@@ -142,34 +149,49 @@ class Rooms:
         return self._stores
 
     async def load(self, connection: AsyncConnection[TupleRow]) -> None:
-        """Load, once at start, what time may make due and what belongs to the bank itself."""
+        """Load, once at start, what time may make due, what is the bank's own, and what is new."""
         await self._ledger_store.load_house(connection)
         await self._payment_store.load_waiting(connection)
+        await self._ledger_store.load_newest(connection, limit=WARM)
+        await self._identity_store.load_newest(connection, limit=WARM)
 
-    async def prepare(
-        self, connection: AsyncConnection[TupleRow], commands: Sequence[Command]
-    ) -> None:
-        """Load what these commands refer to and memory does not hold."""
-        wanted = _References()
+    def prepare(self, lookup: Lookup, commands: Sequence[Command]) -> Iterator[None]:
+        """Ask for what these commands refer to and memory does not hold."""
+        # What was prepared before has not been decided yet, and finds in memory what it found.
+        self._ledger_store.tidy(self._prepared.holds)
+        self._payment_store.tidy(self._prepared.payments)
+        wanted = prepared = self._prepared = _References()
         for command in commands:
             wanted.collect(command)
-        await self._payment_store.load(connection, wanted.payments)
-        for number in wanted.payments:
+        # At most four times: a payment has a hold, a hold its accounts, an account its owner.
+        while wanted:
+            self._payment_store.ask(lookup, wanted.payments)
+            self._ledger_store.ask_holds(lookup, wanted.holds)
+            self._ledger_store.ask_accounts(lookup, wanted.accounts)
+            self._identity_store.ask(lookup, numbers=wanted.customers, references=wanted.names)
+            prepared.holds |= wanted.holds
+            prepared.payments |= wanted.payments
+            yield
+            wanted = self._behind(wanted)
+
+    def _behind(self, found: _References) -> _References:
+        """What those refer to that have been found."""
+        behind = _References()
+        for number in found.payments:
             payment = self.payments.payments.get(number)
             if payment is not None:
-                wanted.accounts.update((payment.debit_account, payment.credit_account))
+                behind.accounts.update((payment.debit_account, payment.credit_account))
                 if payment.hold is not None:
-                    wanted.holds.add(payment.hold)
-        await self._ledger_store.load_holds(connection, wanted.holds)
-        await self._ledger_store.load_sides(connection, wanted.holds)
-        await self._ledger_store.load_accounts(connection, wanted.accounts)
-        accounts = self.book.accounts
-        wanted.customers.update(
-            accounts[number].owner for number in wanted.accounts if number in accounts
-        )
-        await self._identity_store.load(
-            connection, numbers=wanted.customers, references=wanted.names
-        )
+                    behind.holds.add(payment.hold)
+        for number in found.holds:
+            hold = self.book.holds.get(number)
+            if hold is not None:
+                behind.accounts.update(hold.sides)
+        for number in found.accounts:
+            account = self.book.accounts.get(number)
+            if account is not None and account.owner:
+                behind.customers.add(account.owner)
+        return behind
 
     def apply(self, command: Command, entry: Entry) -> Answer:
         """Work on one command in the room that it is for."""

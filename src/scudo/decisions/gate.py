@@ -17,6 +17,7 @@ DECISION: Final = Table(
     "decisions.decision",
     ("id", "subject", "ordered_at", "gate", "outcome", "degraded", "record"),
     b"D1",
+    (8, 8, 8, 2, 2, 2, 0),
 )
 #: Rank of decisions among the leaves of an entry (before the transfers they allow).
 DECISION_ORDER: Final = 10

@@ -33,16 +33,17 @@ from scudo.fabric.log import (
     Head,
 )
 from scudo.fabric.log.errors import BankUnavailable, ClockIsLive, WriterFenced
-from scudo.fabric.queries import find_commands
+from scudo.fabric.lookup import Lookup
+from scudo.fabric.queries import ask_commands, find_commands
 from scudo.fabric.reads import ReadPool
 from scudo.fabric.rows import (
     HEADER,
     TRAILER,
     Int8Array,
     Table,
+    TextArray,
     UuidArray,
     queries,
-    register_arrays,
     sized,
 )
 from scudo.fabric.stored import Chained, first_int8, read_images
@@ -75,6 +76,7 @@ __all__ = [
     "Int8Array",
     "Item",
     "Limits",
+    "Lookup",
     "ReadPool",
     "Recorded",
     "RowBroken",
@@ -83,6 +85,7 @@ __all__ = [
     "Stretch",
     "Table",
     "Tally",
+    "TextArray",
     "Tokeniser",
     "Touched",
     "UuidArray",
@@ -91,6 +94,7 @@ __all__ = [
     "Writer",
     "WriterFenced",
     "add_consumer",
+    "ask_commands",
     "find_commands",
     "first_int8",
     "idempotency_digest",
@@ -102,7 +106,6 @@ __all__ = [
     "read_images",
     "read_log",
     "refused",
-    "register_arrays",
     "replay_from",
     "request_digest",
     "routes",

@@ -1,7 +1,7 @@
 """What the conveyor carries, what it carries it to, and how requests are told apart."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Protocol
@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 from scudo.fabric.log.batch import Entry
 from scudo.fabric.log.errors import IdempotencyKeyReused
 from scudo.fabric.log.model import Answer, Command
+from scudo.fabric.lookup import Lookup
 from scudo.fabric.web.errors import status_of
 from scudo.fabric.web.problem import encode_problem
 from scudo.fabric.writer import Store
@@ -29,10 +30,13 @@ class Application(Protocol):
     def stores(self) -> Sequence[Store]:
         """The rooms' unchained writes, in lock order."""
 
-    async def prepare(
-        self, connection: AsyncConnection[TupleRow], commands: Sequence[Command]
-    ) -> None:
-        """Load what these commands refer to and memory does not hold."""
+    def prepare(self, lookup: Lookup, commands: Sequence[Command]) -> Iterator[None]:
+        """Ask for what these commands refer to and memory does not hold.
+
+        Yields whenever what was asked must be answered before it can go on. What it finds in
+        memory stays there until the commands are decided; by then it may have been called once
+        more, for the commands after them.
+        """
 
     def apply(self, command: Command, entry: Entry) -> Answer:
         """Work on one command: change state in memory, add events and rows, answer.

@@ -7,7 +7,6 @@ Python's cyclic collector off, a traceback that holds its own exception would ne
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,8 +14,10 @@ import msgspec
 import psycopg
 import structlog
 
+from scudo.fabric.ahead import Ahead
 from scudo.fabric.carried import Application, Item, Limits, Tally, refused
 from scudo.fabric.evaluation import Evaluation, Gathered
+from scudo.fabric.line import Line
 from scudo.fabric.log.errors import (
     BankUnavailable,
     OutcomeUnknown,
@@ -71,19 +72,19 @@ class Conveyor:
         self._now = now
         self._clock_ns = clock_ns
         self.limits = limits or Limits()
-        self._payments: deque[Item] = deque()
-        self._background: deque[Item] = deque()
-        self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._line = Line(self.limits)
         self._at_rest: list[Callable[[], None]] = []
         self._stopping = False
         self._is_stale = False
-        self._ahead: Gathered | None = None
         self._apart = 0
         self.head = head
         self.tally = Tally()
         self._evaluation = Evaluation(
             application, now=now, clock_ns=clock_ns, limits=self.limits, tally=self.tally
+        )
+        self._ahead = Ahead(
+            self._evaluation, self._line, limits=self.limits, lookup=lambda: writer.lookup
         )
         self.unavailable: Refusal | None = None
 
@@ -94,14 +95,10 @@ class Conveyor:
 
         A full queue or a lost database is answered at once, and nothing was done.
         """
-        queue = self._background if background else self._payments
         if self.unavailable is not None:
             item.answer.set_result(refused(self.unavailable))
-        elif len(queue) >= self.limits.queue:
+        elif not self._line.add(item, background=background):
             item.answer.set_result(refused(Overloaded("the queue before the writer is full")))
-        else:
-            queue.append(item)
-            self._wake.set()
         return item.answer
 
     def item(
@@ -120,16 +117,16 @@ class Conveyor:
     def at_rest(self, work: Callable[[], None]) -> None:
         """Do some short work between two batches, when nothing is half done."""
         self._at_rest.append(work)
-        self._wake.set()
+        self._line.woken.set()
 
     def nudge(self) -> None:
         """Look for commands that time has made due, even without traffic."""
-        self._wake.set()
+        self._line.woken.set()
 
     async def stop(self) -> None:
         """Answer what is queued, then let `run` return."""
         self._stopping = True
-        self._wake.set()
+        self._line.woken.set()
 
     # ---- the belt
 
@@ -142,16 +139,15 @@ class Conveyor:
         items: list[Item] = []
         try:
             while True:
-                while self._at_rest and self._ahead is None:
+                while self._at_rest and self._ahead.gathered is None:
                     self._at_rest.pop()()
-                items = self._gather() if self._ahead is None else self._ahead.items
+                items = self._ahead.items or self._line.take(self.limits.batch)
                 if items or self._evaluation.is_due(self.head):
                     await self._carry(items)
                 elif self._stopping:
                     return
                 else:
-                    self._wake.clear()
-                    await self._wake.wait()
+                    await self._line.wait()
         except BaseException as error:
             reason: Refusal = (
                 error if isinstance(error, Refusal) else BankUnavailable("the writer has stopped")
@@ -160,21 +156,11 @@ class Conveyor:
             self._turn_away(reason.with_traceback(None))
             raise
 
-    def _gather(self) -> list[Item]:
-        payments, room = self._payments, self.limits.batch
-        items = [payments.popleft() for _ in range(min(room, len(payments)))]
-        # Background work gets what payments leave, and always a little, so that it ends.
-        left = max(room - len(items), room // 16)
-        background = self._background
-        items.extend(background.popleft() for _ in range(min(left, len(background))))
-        return items
-
     def _turn_away(self, reason: Refusal) -> None:
         self.unavailable = reason
         answer = refused(reason)
-        for queue in (self._payments, self._background):
-            while queue:
-                _answer(queue.popleft(), answer)
+        for item in self._line.drain():
+            _answer(item, answer)
 
     async def _carry(self, items: list[Item]) -> None:
         """Carry items through one commit; halves them where the data is to blame.
@@ -221,15 +207,13 @@ class Conveyor:
     async def _commit(self, items: list[Item]) -> None:  # noqa: C901 - one case per way to fail
         has_reloaded = False
         for _ in range(_ATTEMPTS):
-            gathered, self._ahead = self._ahead, None
+            gathered = self._ahead.take()
             try:
+                if self._is_stale:
+                    await self._application.reload(self._writer.connection)
+                    self._is_stale, has_reloaded = False, True
                 if gathered is None:
-                    if self._is_stale:
-                        await self._application.reload(self._writer.connection)
-                        self._is_stale, has_reloaded = False, True
-                    gathered = await self._evaluation.decide(
-                        items, self._writer.connection, head=self.head
-                    )
+                    gathered = await self._ahead.decide(items, self.head)
                 await self._write(gathered)
             except StaleState:
                 self._evaluation.undo(gathered)
@@ -247,57 +231,34 @@ class Conveyor:
                 self._evaluation.undo(gathered)
                 raise
             else:
-                self._put_back(gathered.left)
+                self._line.put_back(gathered.left)
                 return
         raise psycopg.OperationalError("the database was lost again and again")
 
     async def _write(self, gathered: Gathered) -> None:
         """Commit what was gathered and answer; meanwhile the next batch is decided on top."""
-        if gathered.plan is None:
-            self._evaluation.undo(gathered)
-        else:
-            begun = self._clock_ns()
-            self._application.hand_over()
-            commit = self._loop.create_task(self._writer.commit(gathered.plan))
-            ahead = None
-            try:
-                ahead = await self._look_ahead(gathered)
-                await commit
-            except BaseException:
-                await asyncio.wait((commit,))
-                self._evaluation.has_run_due = gathered.has_run_due
-                if ahead is not None:
-                    # It rests on a batch that is not there, or not known to be.
-                    self._evaluation.undo(ahead)
-                    self._put_back(ahead.items)
-                raise
-            self.tally.commit_ns += self._clock_ns() - begun
-            self._committed(gathered, gathered.plan)
-            self._ahead = ahead
-        for item, answer in gathered.answers:
-            _answer(item, answer)
-
-    async def _look_ahead(self, before: Gathered) -> Gathered | None:
-        """Decide the next batch on top of one whose commit is under way.
-
-        Nothing of it is written or answered before that commit is known to be done; if it
-        fails, the batch ahead is undone first, and its items are decided again.
-        """
-        if before.left or self._apart or self._at_rest or not self.limits.looks_ahead:
-            return None
-        items = self._gather()
-        if not items:
-            return None
+        begun, commit = self._clock_ns(), None
         try:
-            return await self._evaluation.decide(
-                items, self._writer.scout, head=self.head, before=before
-            )
-        except Exception:  # noqa: BLE001 - it is met again when these items are carried alone
-            self._put_back(items)
-            return None
-
-    def _put_back(self, items: Sequence[Item]) -> None:
-        self._payments.extendleft(reversed(items))
+            plan = self._evaluation.seal(gathered)
+            if plan is None:
+                self._evaluation.undo(gathered)
+            else:
+                commit = self._writer.commit(plan)
+                commit.add_done_callback(lambda _: self._line.woken.set())
+                self._application.hand_over()
+                if self.limits.looks_ahead and not gathered.left and not self._apart:
+                    await self._ahead.fill(gathered, commit, until=lambda: bool(self._at_rest))
+                await commit
+                self._committed(gathered, plan)
+        except BaseException:
+            if commit is not None:
+                await asyncio.wait((commit,))
+            await self._ahead.take_back()
+            self._evaluation.has_run_due = gathered.has_run_due
+            raise
+        self.tally.commit_ns += self._clock_ns() - begun
+        # In the loop's next turn, so that the next commit is on its way before answers are.
+        self._loop.call_soon(_answer_all, gathered.answers)
 
     def _committed(self, gathered: Gathered, plan: Plan) -> None:
         self.head = plan.after
@@ -320,10 +281,10 @@ class Conveyor:
         in_doubt = gathered is not None and self._writer.lost_in_commit
         if gathered is None or gathered.plan is None or not in_doubt:
             self._evaluation.undo(gathered)
-            _, told = await self._find_out(self.head, items, in_doubt=False)
+            _, told = await self._find_out(None, items)
             return told
         try:
-            is_there, told = await self._find_out(gathered.plan.after, items, in_doubt=True)
+            is_there, told = await self._find_out(gathered.plan.after, items)
         except Refusal:
             self._evaluation.undo(gathered)
             raise
@@ -331,15 +292,16 @@ class Conveyor:
             self._evaluation.undo(gathered)
             return told
         self._committed(gathered, gathered.plan)
-        self._put_back(gathered.left)
-        for item, answer in gathered.answers:
-            _answer(item, answer)
+        self._line.put_back(gathered.left)
+        _answer_all(gathered.answers)
         return True
 
-    async def _find_out(
-        self, after: Head, items: Sequence[Item], *, in_doubt: bool
-    ) -> tuple[bool, bool]:
+    async def _find_out(self, after: Head | None, items: Sequence[Item]) -> tuple[bool, bool]:
         """Reconnect, however long it takes; whether `after` is there, and whether items were told.
+
+        Args:
+            after: the head that a batch in doubt made; None if there is no doubt.
+            items: of the batch.
 
         Raises:
             WriterFenced: another writer has taken over; items were told.
@@ -350,13 +312,14 @@ class Conveyor:
             try:
                 is_there = await self._writer.settle(after)
             except WriterFenced as fenced:
-                self._tell(items, fenced, in_doubt=in_doubt)
+                # Another writer has the log, and this batch is known not to be in it.
+                self._tell(items, fenced, in_doubt=False)
                 raise
             except (psycopg.Error, OSError, Refusal):
                 if not told and self._loop.time() > give_up:
                     told = True
                     reason = BankUnavailable("the database has been lost")
-                    self._tell(items, reason, in_doubt=in_doubt)
+                    self._tell(items, reason, in_doubt=after is not None)
                     self._turn_away(reason)
                 if told and self._stopping:
                     raise BankUnavailable("the database is lost, and the bank stops") from None
@@ -372,13 +335,18 @@ class Conveyor:
             _answer(item, answer)
 
 
+def _answer_all(answers: Sequence[tuple[Item, Answer]]) -> None:
+    for item, answer in answers:
+        _answer(item, answer)
+
+
 def _answer(item: Item, answer: Answer) -> None:
     if not item.answer.done():
         item.answer.set_result(answer)
 
 
 def _is_lost(error: Exception, writer: Writer) -> bool:
-    return isinstance(error, OSError) or writer.lost_in_commit or writer.connection.closed
+    return isinstance(error, OSError) or writer.lost_in_commit or writer.is_lost
 
 
 def _blame(error: Exception) -> dict[str, str | None]:

@@ -1,19 +1,19 @@
 """Deciding what a batch does: idempotency, what time makes due, and one item after the other."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
 
 from scudo.fabric.carried import Application, Item, Limits, Tally, fields, refused, repeat
 from scudo.fabric.log.batch import Batch, Entry
 from scudo.fabric.log.errors import ClockIsLive, RequestPoisoned
 from scudo.fabric.log.model import Answer, Command, Head
-from scudo.fabric.rows import UuidArray, queries
+from scudo.fabric.lookup import Lookup
+from scudo.fabric.rows import Int8Array, UuidArray, queries
 from scudo.fabric.writer import Plan, Writer
 from scudo.kernel import InvariantBroken, Refusal
 
@@ -34,14 +34,13 @@ class Gathered:
 
     Attributes:
         items: all that the batch was to carry.
+        answered_keys: what it answers, under which key.
         left: those that must wait, because time made too much due before them.
-        earlier_keys: answered by the batch that is being committed.
         plan: what the batch writes; None if that is nothing.
     """
 
     batch: Batch
     items: list[Item]
-    earlier_keys: Keys = field(default_factory=dict)
     answers: list[tuple[Item, Answer]] = field(default_factory=list)
     answered_keys: Keys = field(default_factory=dict)
     left: list[Item] = field(default_factory=list)
@@ -90,66 +89,106 @@ class Evaluation:
             gathered.batch.undo_to(0)
             self._application.aborted()
 
-    async def decide(
+    def evaluate(
         self,
         items: list[Item],
-        connection: AsyncConnection[TupleRow],
+        known: Known,
         *,
         head: Head,
         before: Gathered | None = None,
+        onto: Gathered | None = None,
+        recent: Sequence[Keys] = (),
     ) -> Gathered:
-        """Look up and load what items need, and decide them; on top of a batch, if given."""
-        known = await self._find_keys(items, connection)
-        await self._application.prepare(connection, [item.command for item in items])
-        return self._evaluate(items, known, head, before)
+        """Decide items that have been looked up; what is to be written is sealed later.
 
-    async def _find_keys(
-        self, items: Sequence[Item], connection: AsyncConnection[TupleRow]
-    ) -> Known:
-        keys = UuidArray(item.key for item in items if item.key is not None)
-        if not keys:
-            return {}
-        cursor = await connection.execute(_SQL["find_keys"], {"keys": keys}, binary=True)
-        found = await cursor.fetchall()
-        if not found:
-            return {}
-        positions = [position for _, _, position in found]
-        cursor = await connection.execute(_SQL["find_answers"], {"positions": positions})
-        answers = {
-            position: (_decode(command), Answer(status, bytes(body)))
-            for position, status, command, body in await cursor.fetchall()
-        }
-        return {key.bytes: (request.bytes, *answers[position]) for key, request, position in found}
+        Args:
+            items: in the order in which they are decided.
+            known: what `look_up` found for them.
+            head: where the log stands.
+            before: the batch that is being committed, on top of which this one rests.
+            onto: the batch that these items join; by default they begin one.
+            recent: what batches answered that were not committed when the items were looked up.
 
-    def _evaluate(
-        self, items: list[Item], known: Known, head: Head, before: Gathered | None
-    ) -> Gathered:
-        begun = self._clock_ns()
-        now = self._now()
-        if before is None or before.plan is None:
-            gathered = Gathered(Batch(head, recorded_at=now), items)
-        else:
-            batch = Batch(before.plan.after, recorded_at=now)
-            gathered = Gathered(batch, items, before.answered_keys)
-        self.has_run_due = False
-        self._application.begin()
+        Raises:
+            Exception: whatever was met; the whole batch has then been undone.
+        """
+        gathered = onto or self._begin(head, before)
         try:
-            if not items:
-                self._run_due(gathered, self.log_time(head))
-            for number, item in enumerate(items):
-                answer = self._answer_one(gathered, item, known, now)
-                if answer is None:
-                    gathered.left = items[number:]
-                    break
-                gathered.answers.append((item, answer))
-            if not gathered.batch.is_empty:
-                gathered.plan = Writer.plan(gathered.batch, self._application.stores)
+            self._evaluate(items, known, gathered, recent)
         except BaseException:
             self.undo(gathered)
             raise
+        return gathered
+
+    def seal(self, gathered: Gathered) -> Plan | None:
+        """Chain a batch that is complete, and make its plan; None if it writes nothing."""
+        if not gathered.batch.is_empty:
+            gathered.plan = Writer.plan(gathered.batch, self._application.stores)
+        return gathered.plan
+
+    def look_up(self, items: Sequence[Item], lookup: Lookup) -> asyncio.Task[Known]:
+        """Load what items refer to, and find those whose key was answered before.
+
+        The first questions are on their way on return. One more look-up may begin before these
+        items are decided.
+
+        Raises:
+            psycopg.Error: the connection cannot be used any more; nothing was asked.
+        """
+        found: list[tuple[Any, ...]] = []
+        keys = UuidArray(item.key for item in items if item.key is not None)
+        if keys:
+            lookup.ask(_SQL["find_keys"], {"keys": keys}, found.extend)
+        waves = self._application.prepare(lookup, [item.command for item in items])
+        next(waves, None)
+        lookup.send()
+        return asyncio.create_task(self._look_up(lookup, waves, found))
+
+    async def _look_up(
+        self, lookup: Lookup, waves: Iterator[None], found: list[tuple[Any, ...]]
+    ) -> Known:
+        await lookup.answer()
+        for _ in waves:
+            await lookup.answer()
+        if not found:
+            return {}
+        rows: list[tuple[Any, ...]] = []
+        positions = Int8Array(position for _, _, position in found)
+        lookup.ask(_SQL["find_answers"], {"positions": positions}, rows.extend)
+        await lookup.answer()
+        answers = {
+            position: (_decode(command), Answer(status, body))
+            for position, status, command, body in rows
+        }
+        return {key.bytes: (request.bytes, *answers[position]) for key, request, position in found}
+
+    def _begin(self, head: Head, before: Gathered | None) -> Gathered:
+        if before is None or before.plan is None:
+            gathered = Gathered(Batch(head, recorded_at=self._now()), [])
+        else:
+            gathered = Gathered(Batch(before.plan.after, recorded_at=self._now()), [])
+        self._application.begin()
+        return gathered
+
+    def _evaluate(
+        self, items: list[Item], known: Known, gathered: Gathered, recent: Sequence[Keys]
+    ) -> None:
+        begun = self._clock_ns()
+        now = self._now()
+        gathered.items += items
+        self.has_run_due = gathered.has_run_due
+        if not items:
+            self._run_due(gathered, self.log_time(gathered.batch.head))
+        for number, item in enumerate(items):
+            answer = self._repeat(gathered, item, known, recent)
+            if answer is None:
+                answer = self._answer_one(gathered, item, now)
+            if answer is None:
+                gathered.left = items[number:]
+                break
+            gathered.answers.append((item, answer))
         gathered.has_run_due = self.has_run_due
         self._tally.evaluate_ns += self._clock_ns() - begun
-        return gathered
 
     def _run_due(self, gathered: Gathered, until: int) -> bool:
         """Carry out what time has made due before `until`, each at its own entry.
@@ -177,24 +216,28 @@ class Evaluation:
                 batch.close(entry, command=command, answer=answer, key=None)
         return not application.has_due(until)
 
-    def _answer_one(
-        self,
-        gathered: Gathered,
-        item: Item,
-        known: Known,
-        now: int,
+    def _repeat(
+        self, gathered: Gathered, item: Item, known: Known, recent: Sequence[Keys]
     ) -> Answer | None:
+        """Answer an item whose key was answered before; None if it was not."""
+        key = item.key
+        if key is None:
+            return None
+        earlier = known.get(key)
+        if earlier is None:
+            for keys in (gathered.answered_keys, *recent):
+                twin = keys.get(key)
+                if twin is not None:
+                    earlier = (twin[0], fields(twin[1]), twin[2])
+                    break
+            else:
+                return None
+        self._tally.replayed += 1
+        return repeat(item, *earlier)
+
+    def _answer_one(self, gathered: Gathered, item: Item, now: int) -> Answer | None:
         """Answer an item within the batch; None if it must wait for the next one."""
         key, batch = item.key, gathered.batch
-        if key is not None:
-            earlier = known.get(key)
-            if earlier is not None:
-                self._tally.replayed += 1
-                return repeat(item, *earlier)
-            twin = gathered.answered_keys.get(key) or gathered.earlier_keys.get(key)
-            if twin is not None:
-                self._tally.replayed += 1
-                return repeat(item, twin[0], fields(twin[1]), twin[2])
         if item.at is not None and batch.clock == "live":
             return refused(
                 ClockIsLive("live traffic has run; a file cannot drive this log's clock")

@@ -1,7 +1,7 @@
 """Reads of the log: events in order, and remembered answers."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,7 +10,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo.fabric.log.model import Answer
-from scudo.fabric.rows import queries
+from scudo.fabric.lookup import Lookup, Take
+from scudo.fabric.rows import Int8Array, queries
 
 _SQL: Final = queries("scudo.fabric")
 _READS: Final = queries("scudo.fabric", "reads.sql")
@@ -52,6 +53,11 @@ async def find_commands(
     """The canonical commands of the entries at these positions."""
     cursor = await connection.execute(_READS["find_commands"], {"positions": list(positions)})
     return {position: bytes(command) for position, command in await cursor.fetchall()}
+
+
+def ask_commands(lookup: Lookup, positions: Iterable[int], take: Take) -> None:
+    """Ask for the position and canonical command of each of these entries."""
+    lookup.ask(_READS["find_commands"], {"positions": Int8Array(positions)}, take)
 
 
 async def find_answer(connection: AsyncConnection[TupleRow], digest: bytes) -> Answer | None:

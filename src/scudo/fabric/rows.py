@@ -14,12 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
+from itertools import groupby
 from typing import Final
-
-from psycopg import AsyncConnection, Connection
-from psycopg.abc import Buffer
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER: Final = b"\xff\xff"
@@ -30,6 +26,7 @@ _LENGTH: Final = struct.Struct(">i")
 BYTEA_OID: Final = 17
 INT8_OID: Final = 20
 TEXT_OID: Final = 25
+TEXT_ARRAY_OID: Final = 1009
 UUID_OID: Final = 2950
 INT8_ARRAY_OID: Final = 1016
 UUID_ARRAY_OID: Final = 2951
@@ -44,11 +41,25 @@ class Table:
         columns: in the order of the image.
         tag: of an append-only table, whose rows are leaves of the chain: names the table
             and the version of its image. Empty for state.
+        sizes: bytes of each column in binary form, 0 for one that varies or may be NULL;
+            all vary if it is empty.
     """
 
     name: str
     columns: tuple[str, ...]
     tag: bytes = b""
+    sizes: tuple[int, ...] = ()
+
+    @cached_property
+    def runs(self) -> tuple[struct.Struct | None, ...]:
+        """How an image is taken apart: by runs of fixed size, and one by one what varies (None)."""
+        sizes = self.sizes or (0,) * len(self.columns)
+        assert len(sizes) == len(self.columns), f"{self.name} has not a size for each column"
+        found: list[struct.Struct | None] = []
+        for is_fixed, group in groupby(sizes, key=bool):
+            run = [f"{_LENGTH.size + size}s" for size in group]
+            found += [struct.Struct("".join(run))] if is_fixed else [None] * len(run)
+        return tuple(found)
 
     @cached_property
     def copy_in(self) -> bytes:
@@ -89,6 +100,10 @@ class UuidArray(list[bytes]):
     """A uuid[] parameter of 16-byte values."""
 
 
+class TextArray(list[str]):
+    """A text[] parameter."""
+
+
 def array(element: int, count: int, fields: Iterable[bytes]) -> bytes:
     """A one-dimensional array in binary form, of elements that carry their length.
 
@@ -100,17 +115,23 @@ def array(element: int, count: int, fields: Iterable[bytes]) -> bytes:
     return struct.pack(">iiiii", 1, 0, element, count, 1) + b"".join(fields)
 
 
-def columns(images: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
-    """Turn row images into columns of their fields, each with its length before it."""
+def columns(table: Table, images: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
+    """Turn a table's row images into columns of their fields, each with its length before it."""
     rows = []
-    length = _LENGTH.unpack_from
+    length, runs = _LENGTH.unpack_from, table.runs
     for image in images:
-        row, at, end = [], 2, len(image)
-        while at < end:
-            (size,) = length(image, at)
-            after = at + 4 + size if size > 0 else at + 4
-            row.append(image[at:after])
-            at = after
+        row: list[bytes] = []
+        at = 2
+        for run in runs:
+            if run is None:
+                (size,) = length(image, at)
+                after = at + 4 + size if size > 0 else at + 4
+                row.append(image[at:after])
+                at = after
+            else:
+                row += run.unpack_from(image, at)
+                at += run.size
+        assert at == len(image), f"an image of {table.name} is longer than its columns"
         rows.append(row)
     yield from zip(*rows, strict=True)
 
@@ -121,10 +142,18 @@ def _int8_array(values: Sequence[int]) -> bytes:
     return array(INT8_OID, len(values), (struct.pack(">" + "iq" * len(values), *flat),))
 
 
-def parameter(value: int | str | bytes | Int8Array) -> tuple[int, bytes]:
+Parameter = int | str | bytes | Int8Array | UuidArray | TextArray
+
+
+def parameter(value: Parameter) -> tuple[int, bytes]:
     """A parameter's type and binary form."""
     if isinstance(value, Int8Array):
         return INT8_ARRAY_OID, _int8_array(value)
+    if isinstance(value, UuidArray):
+        return UUID_ARRAY_OID, array(UUID_OID, len(value), map(sized, value))
+    if isinstance(value, TextArray):
+        texts = (sized(text.encode()) for text in value)
+        return TEXT_ARRAY_OID, array(TEXT_OID, len(value), texts)
     if isinstance(value, int):
         return INT8_OID, struct.pack(">q", value)
     if isinstance(value, str):
@@ -144,26 +173,3 @@ def numbered(query: str) -> tuple[bytes, tuple[str, ...]]:
         return f"${names.index(name) + 1}"
 
     return _PLACEHOLDER.sub(number, query).encode(), tuple(names)
-
-
-class _Int8ArrayDumper(Dumper):
-    format = Format.BINARY
-    oid = INT8_ARRAY_OID
-
-    def dump(self, obj: Sequence[int]) -> Buffer:
-        return _int8_array(obj)
-
-
-class _UuidArrayDumper(Dumper):
-    format = Format.BINARY
-    oid = UUID_ARRAY_OID
-
-    def dump(self, obj: Sequence[bytes]) -> Buffer:
-        length = _LENGTH.pack(16)
-        return array(UUID_OID, len(obj), [length + value for value in obj])
-
-
-def register_arrays(connection: Connection[object] | AsyncConnection[object]) -> None:
-    """Teach a connection the packed array parameters."""
-    connection.adapters.register_dumper(Int8Array, _Int8ArrayDumper)
-    connection.adapters.register_dumper(UuidArray, _UuidArrayDumper)

@@ -6,7 +6,7 @@ older has ended.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Generic, Protocol, TypeVar
 
 
@@ -34,6 +34,7 @@ class Touched(Generic[T]):
         """Nothing is touched."""
         self._now: dict[int, T] = {}
         self._open: deque[tuple[dict[int, T], dict[int, int]]] = deque()
+        self._stored: dict[int, T] = {}
 
     def add(self, thing: T) -> None:
         """The newest batch changes a thing."""
@@ -63,10 +64,26 @@ class Touched(Generic[T]):
             before[number] = thing.stored_version
             thing.stored_version = thing.version
 
-    def committed(self) -> dict[int, T]:
-        """The oldest batch is in the database; returns what it touched."""
+    def committed(self) -> None:
+        """The oldest batch is in the database."""
         things, _ = self._open.popleft()
-        return things
+        self._stored.update(things)
+
+    def settled(self, needed: Container[int]) -> Iterator[T]:
+        """What batches have stored, is not needed, and no open batch touches again, once each.
+
+        Memory may let go of it: none can be undone that changed it.
+        """
+        stored, self._stored = self._stored, {}
+        for number, thing in stored.items():
+            if number in needed or any(number in things for things, _ in self._open):
+                self._stored[number] = thing
+            else:
+                yield thing
+
+    def forget(self) -> None:
+        """Memory has let go of everything."""
+        self._stored.clear()
 
     def aborted(self) -> None:
         """The newest batch was undone: what is stored is what was stored before it."""

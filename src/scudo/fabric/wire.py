@@ -56,7 +56,9 @@ def demand_committed(result: PGresult) -> None:
 
 
 class Wire:
-    """Holds a connection's socket for a few commands; use it as a context, from one task.
+    """Holds a connection's socket for a few commands; use it from one task at a time.
+
+    Use it as a context where the driver also uses the connection.
 
     Raises:
         psycopg.Error: whatever the server or the connection refuses with, by SQLSTATE.
@@ -77,11 +79,11 @@ class Wire:
         self._waiter: asyncio.Future[None] | None = None
         self._socket = -1
         self._lost: psycopg.Error | None = None
+        self._under_way: list[tuple[Statement, int]] = []
 
     async def __aenter__(self) -> Self:
         """Listen on the socket."""
-        self._socket = self._pgconn.socket
-        self._loop.add_reader(self._socket, self._on_readable)
+        self.listen()
         return self
 
     async def __aexit__(
@@ -91,28 +93,56 @@ class Wire:
         traceback: TracebackType | None,
     ) -> None:
         """Give the socket back."""
-        self._ignore_socket()
+        self.ignore()
+
+    def listen(self) -> None:
+        """Take the socket, unless it is taken or was lost."""
+        if self._socket < 0 and self._lost is None:
+            self._socket = self._pgconn.socket
+            self._loop.add_reader(self._socket, self._on_readable)
 
     async def run(self, statements: Sequence[Statement]) -> list[PGresult]:
         """Run statements in one round trip; returns the result of each.
 
         Raises:
             psycopg.Error: of the first that failed; those after it were not run.
-        """  # noqa: DOC501 - made by a function that returns it
+        """
+        self.send(statements)
+        return await self.results()
+
+    def send(self, statements: Sequence[Statement]) -> None:
+        """Hand statements to the socket, as many as it takes; `results` sends the rest.
+
+        Raises:
+            psycopg.Error: the connection cannot be used any more, and has been closed.
+        """
         pgconn = self._pgconn
-        pgconn.enter_pipeline_mode()
         try:
-            steps = [self._send(statement) for statement in statements]
+            pgconn.enter_pipeline_mode()
+            self._under_way = [(statement, self._send(statement)) for statement in statements]
             pgconn.pipeline_sync()
+            pgconn.flush()
+        except psycopg.Error:
+            pgconn.finish()
+            raise
+
+    async def results(self) -> list[PGresult]:
+        """The result of each statement that was sent.
+
+        Raises:
+            psycopg.Error: of the first that failed; those after it were not run.
+        """  # noqa: DOC501 - made by a function that returns it
+        pgconn, under_way = self._pgconn, self._under_way
+        try:
             await self._flush()
-            results = [await self._step() for count in steps for _ in range(count)]
+            results = [await self._step() for _, count in under_way for _ in range(count)]
             await self._result()
         finally:
             if pgconn.status == ConnStatus.OK:
                 pgconn.exit_pipeline_mode()
         # The last step of each statement is its execution; one before it prepared it.
-        ends = list(accumulate(steps))
-        for statement, count, end in zip(statements, steps, ends, strict=True):
+        ends = list(accumulate(count for _, count in under_way))
+        for (statement, count), end in zip(under_way, ends, strict=True):
             if count > 1 and results[end - count].status != ExecStatus.COMMAND_OK:
                 del self._prepared[statement.sql]
         for result in results:
@@ -154,15 +184,11 @@ class Wire:
         await self._flush()
         await self._finish(ExecStatus.COMMAND_OK)
 
-    async def commit(self) -> None:
-        """Commit the open transaction.
-
-        Raises:
-            CommitRolledBack: if the server rolled it back instead.
-        """
+    async def commit(self) -> PGresult:
+        """Commit the open transaction."""
         self._pgconn.send_query(b"COMMIT")
         await self._flush()
-        demand_committed(await self._finish(ExecStatus.COMMAND_OK))
+        return await self._finish(ExecStatus.COMMAND_OK)
 
     async def roll_back(self) -> None:
         """Undo the open transaction, if there is one.
@@ -182,12 +208,13 @@ class Wire:
             self._lost = error
         if self._lost is not None or self._pgconn.status != ConnStatus.OK:
             # libpq has closed the socket: its number may be another's from here on.
-            self._ignore_socket()
+            self.ignore()
             _wake(self._waiter)
         elif not self._pgconn.is_busy():
             _wake(self._waiter)
 
-    def _ignore_socket(self) -> None:
+    def ignore(self) -> None:
+        """Give the socket back."""
         if self._socket >= 0:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)

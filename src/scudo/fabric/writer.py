@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import psycopg
@@ -20,6 +21,7 @@ from psycopg.rows import TupleRow
 from scudo.fabric.log.batch import Batch
 from scudo.fabric.log.errors import WriterAlive, WriterFenced
 from scudo.fabric.log.model import Head
+from scudo.fabric.lookup import Lookup
 from scudo.fabric.rows import (
     HEADER,
     TRAILER,
@@ -29,7 +31,6 @@ from scudo.fabric.rows import (
     numbered,
     parameter,
     queries,
-    register_arrays,
 )
 from scudo.fabric.wire import Statement, Wire, demand_committed
 from scudo.kernel import InvariantBroken
@@ -98,11 +99,24 @@ class Plan:
     rows: Sequence[tuple[Table, Sequence[bytes]]]
 
 
-def _statement(update: Guarded) -> Statement:
-    sql, names = numbered(update.query)
-    parameters = [parameter(update.parameters[name]) for name in names]
-    types = tuple(oid for oid, _ in parameters)
-    return Statement(sql, types, tuple(value for _, value in parameters))
+#: Errors that `fabric.demand` raises: rows of the rooms, or the head, are not as expected.
+_STALE_ROWS: Final = "SC001"
+_HEAD_MOVED: Final = "SC002"
+
+
+@lru_cache(maxsize=64)
+def _demanding(query: str, code: str) -> tuple[bytes, tuple[str, ...]]:
+    """Turn an update into one that fails unless it touches as many rows as it must."""
+    sql, names = numbered(query)
+    demand = f"fabric.demand(count(*), ${len(names) + 1}, '{code}')".encode()
+    return b"WITH touched AS (%b RETURNING 1) SELECT %b FROM touched" % (sql, demand), names
+
+
+def _statement(update: Guarded, code: str = _STALE_ROWS) -> Statement:
+    sql, names = _demanding(update.query, code)
+    values = (*(update.parameters[name] for name in names), update.count)
+    types, parameters = zip(*map(parameter, values), strict=True)
+    return Statement(sql, types, parameters)
 
 
 class StaleState(Exception):
@@ -123,6 +137,7 @@ class Writer:
         self._description = description
         self._connection: AsyncConnection[TupleRow] | None = None
         self._scout: AsyncConnection[TupleRow] | None = None
+        self._lookup: Lookup | None = None
         self._covered = 0
         self._prepared: dict[bytes, bytes] = {}
         self._types: dict[Table, tuple[tuple[int, ...], tuple[int, ...]]] = {}
@@ -135,10 +150,15 @@ class Writer:
         return self._connection
 
     @property
-    def scout(self) -> AsyncConnection[TupleRow]:
-        """A second connection, to read what the next batch needs while one is committed."""
-        assert self._scout is not None, "the writer has not been opened"
-        return self._scout
+    def lookup(self) -> Lookup:
+        """Reads what the next batch needs, over a connection of its own, also during a commit."""
+        assert self._lookup is not None, "the writer has not been opened"
+        return self._lookup
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether one of the two connections is closed."""
+        return self.connection.closed or self._scout is None or self._scout.closed
 
     async def open(self) -> Head:
         """Take the log over: wait for a dead or silent writer, end its backend, raise the epoch.
@@ -190,14 +210,14 @@ class Writer:
     async def _reconnect(self) -> AsyncConnection[TupleRow]:
         await self.close()
         connection = await self._connect()
-        register_arrays(connection)
-        connection.prepare_threshold = 0
         await connection.execute(f"SET transaction_timeout = {TRANSACTION_TIMEOUT_MS:d}")
         self._connection = connection
         self._prepared = {}
         self._scout = await self._connect()
-        register_arrays(self._scout)
-        self._scout.prepare_threshold = 0
+        for each in (connection, self._scout):
+            # What is asked is always asked by keys: planning anew could only find the same.
+            await each.execute("SET plan_cache_mode = force_generic_plan")
+        self._lookup = Lookup(self._scout)
         return connection
 
     async def read_head(self) -> Head:
@@ -217,7 +237,9 @@ class Writer:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection, whatever state it is in."""
+        """Close the connections, whatever state they are in."""
+        if self._lookup is not None:
+            self._lookup.close()
         for connection in (self._connection, self._scout):
             if connection is not None:
                 with contextlib.suppress(psycopg.Error, OSError):
@@ -236,58 +258,83 @@ class Writer:
             rows=[(table, images) for table, images in rows if images],
         )
 
-    async def commit(self, plan: Plan) -> None:
-        """Commit a batch.
+    def commit(self, plan: Plan) -> asyncio.Task[None]:
+        """Begin to commit a batch; one of few rows is on its way to the server on return.
 
         Raises:
+            Exception: whatever a row cannot be packed for. Nothing was sent.
+
+        The task raises:
             WriterFenced: if another writer has the epoch. Nothing was done.
             StaleState: if memory and database differ. Nothing was done.
             psycopg.Error: the database refused or was lost. When `lost_in_commit` is then
                 true, the batch may or may not be there: `settle` finds out.
         """
         self.lost_in_commit = False
-        after, rows = plan.after, plan.rows
-        await self._make_room(after.position)
-        is_small = sum(len(images) for _, images in rows) <= SMALL_BATCH_ROWS
-        for table, _ in rows if is_small else ():
-            await self._learn(table)
+        wire = Wire(self.connection, prepared=self._prepared)
+        is_small = sum(len(images) for _, images in plan.rows) <= SMALL_BATCH_ROWS
+        is_sent = is_small and self._is_prepared_for(plan)
+        if is_sent:
+            self._send(wire, plan)
+        return asyncio.create_task(self._carry_out(plan, wire, is_small=is_small, is_sent=is_sent))
+
+    async def _carry_out(self, plan: Plan, wire: Wire, *, is_small: bool, is_sent: bool) -> None:
+        refusal = None
         try:
-            async with Wire(self.connection, prepared=self._prepared) as wire:
-                await self._lock(wire, plan)
-                if is_small:
-                    await self._insert(wire, rows)
+            if not is_sent:
+                await self._prepare_for(plan)
+            async with wire:
+                if not is_small:
+                    await self._copy(wire, plan)
+                    committed = await wire.commit()
                 else:
-                    await self._copy(wire, rows)
+                    if not is_sent:
+                        self._send(wire, plan)
+                    *_, committed = await wire.results()
+            demand_committed(committed)
+            self.lost_in_commit = False
         except BaseException as error:
             if isinstance(error, psycopg.Error) and error.sqlstate and not self.connection.closed:
                 # The server said no and is there: the transaction cannot have been committed.
                 self.lost_in_commit = False
+                refusal = error.sqlstate
             await self._roll_back()
-            raise
+            if refusal not in {_STALE_ROWS, _HEAD_MOVED}:
+                raise
+        if refusal is not None:
+            raise await self._overtaken(plan.before, refusal)
 
     lost_in_commit: bool = False
 
-    async def _copy(self, wire: Wire, rows: Sequence[tuple[Table, Sequence[bytes]]]) -> None:
-        """Many rows: a COPY for each table, then COMMIT."""
-        for table, images in rows:
+    def _is_prepared_for(self, plan: Plan) -> bool:
+        return plan.after.position < self._covered and all(
+            table in self._types for table, _ in plan.rows
+        )
+
+    async def _prepare_for(self, plan: Plan) -> None:
+        """See that there are partitions, and ask once for the types of a table's columns."""
+        await self._make_room(plan.after.position)
+        for table, _ in plan.rows:
+            await self._learn(table)
+
+    async def _copy(self, wire: Wire, plan: Plan) -> None:
+        """Many rows: the locks, a COPY for each table, then COMMIT."""
+        await wire.run(self._locks(plan))
+        for table, images in plan.rows:
             await wire.copy_in(table.copy_in, b"".join((HEADER, *images, TRAILER)))
         self.lost_in_commit = True
-        await wire.commit()
-        self.lost_in_commit = False
 
-    async def _insert(self, wire: Wire, rows: Sequence[tuple[Table, Sequence[bytes]]]) -> None:
-        """Few rows: one round trip with an INSERT from arrays for each table, and COMMIT."""
-        statements = []
-        for table, images in rows:
+    def _send(self, wire: Wire, plan: Plan) -> None:
+        """Few rows: one round trip for the locks, an INSERT from arrays per table, and COMMIT."""
+        statements = self._locks(plan)
+        for table, images in plan.rows:
             elements, arrays = self._types[table]
-            fields = zip(elements, columns(images), strict=True)
+            fields = zip(elements, columns(table, images), strict=True)
             values = tuple(array(element, len(images), column) for element, column in fields)
             statements.append(Statement(table.insert, arrays, values))
         statements.append(_COMMIT)
         self.lost_in_commit = True
-        *_, committed = await wire.run(statements)
-        demand_committed(committed)
-        self.lost_in_commit = False
+        wire.send(statements)
 
     async def _learn(self, table: Table) -> None:
         """Ask once for the types of a table's columns."""
@@ -297,15 +344,12 @@ class Writer:
             elements, arrays = zip(*(types[column] for column in table.columns), strict=True)
             self._types[table] = (elements, arrays)
 
-    async def _lock(self, wire: Wire, plan: Plan) -> None:
-        """Begin, lock the rooms' rows, and move the head, in one round trip.
+    def _locks(self, plan: Plan) -> list[Statement]:
+        """Begin, lock the rooms' rows by changing them, and move the head, which comes last.
 
-        Raises:
-            WriterFenced: if another writer has the epoch.
-            StaleState: if a guarded update did not find its rows.
-            InvariantBroken: if the head is elsewhere within our own epoch.
+        Each fails unless it finds what memory says is there.
         """
-        after, guarded = plan.after, plan.guarded
+        after = plan.after
         head = Guarded(
             _SQL["advance_head"],
             {
@@ -319,25 +363,25 @@ class Writer:
             },
             1,
         )
-        statements = [_BEGIN, *(_statement(update) for update in (*guarded, head))]
-        _, *results, moved = await wire.run(statements)
-        if moved.command_tuples != head.count:
-            raise await self._fenced_at(plan.before)
-        if [result.command_tuples for result in results] != [update.count for update in guarded]:
-            raise StaleState
+        return [_BEGIN, *map(_statement, plan.guarded), _statement(head, _HEAD_MOVED)]
 
-    async def _fenced_at(self, expected: Head) -> Exception:
-        """Why the head was not where this writer left it."""
-        await self._roll_back()
+    async def _overtaken(self, expected: Head, refusal: str) -> Exception:
+        """Why rows, or the head, were not as this writer left them."""
         head = await self.read_head()
         if head.epoch != self.epoch:
             return WriterFenced(f"epoch {self.epoch} has ended; the log is at epoch {head.epoch}")
+        if refusal == _STALE_ROWS:
+            return StaleState()
         return InvariantBroken(f"the head is at {head.position}, memory says {expected.position}")
 
     async def _roll_back(self) -> None:
-        with contextlib.suppress(psycopg.Error, OSError):
+        """Undo the open transaction; a connection that cannot even do that is closed."""
+        try:
             async with Wire(self.connection, prepared=self._prepared) as wire:
                 await wire.roll_back()
+        except (psycopg.Error, OSError):
+            with contextlib.suppress(psycopg.Error, OSError):
+                await self.connection.close()
 
     async def _make_room(self, through: int) -> None:
         if through >= self._covered:
@@ -345,14 +389,17 @@ class Writer:
             assert row is not None, "a function returns a row"
             self._covered = row[0]
 
-    async def settle(self, after: Head) -> bool:
+    async def settle(self, after: Head | None) -> bool:
         """Find out whether a batch whose commit was not answered is there; reconnects.
+
+        Args:
+            after: the head that the batch made; None if there is none in doubt.
 
         Reading the head waits for the lost transaction: one that had sent its COMMIT holds
         the head's lock until it has ended, one that had not can never commit.
 
         Raises:
-            WriterFenced: if another writer has the epoch.
+            WriterFenced: if another writer has the epoch, and the batch is not there.
             psycopg.Error: if the database cannot be reached yet.
         """
         await self._reconnect()
@@ -360,7 +407,13 @@ class Writer:
         assert row is not None, "the head row exists since the first migration"
         head = Head(*row)
         if head.epoch != self.epoch:
+            if after is not None and await self._is_there(after):
+                return True
             message = f"epoch {self.epoch} has ended; the log is at epoch {head.epoch}"
             raise WriterFenced(message)
         await self._record()
-        return head.hash == after.hash
+        return after is not None and head.hash == after.hash
+
+    async def _is_there(self, after: Head) -> bool:
+        latest = await self._one("batch_hash_at", position=after.position)
+        return latest == (after.position, after.hash)

@@ -10,7 +10,7 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo.fabric import Guarded, Int8Array, Table, queries, sized, web
+from scudo.fabric import Guarded, Int8Array, Lookup, Table, TextArray, queries, sized, web
 from scudo.identity.commands import Registry
 from scudo.identity.errors import ScopeUnknown
 from scudo.identity.model import SCOPES, Customer, CustomerKind
@@ -61,24 +61,24 @@ class IdentityStore:
         self._registry.customers.clear()
         self._registry.by_reference.clear()
 
-    async def load(
-        self,
-        connection: AsyncConnection[TupleRow],
-        *,
-        numbers: Iterable[int],
-        references: Iterable[str],
-    ) -> None:
-        """Load customers that memory does not hold; unknown ones stay unknown."""
+    async def load_newest(self, connection: AsyncConnection[TupleRow], *, limit: int) -> None:
+        """Load the newest customers."""
+        cursor = await connection.execute(_SQL["load_newest"], {"limit": limit}, binary=True)
+        self._keep(await cursor.fetchall())
+
+    def ask(self, lookup: Lookup, *, numbers: Iterable[int], references: Iterable[str]) -> None:
+        """Ask for customers that memory does not hold; unknown ones stay unknown."""
         registry = self._registry
         missing = Int8Array(n for n in set(numbers) if n not in registry.customers)
-        names = [r for r in set(references) if r not in registry.by_reference]
-        if not missing and not names:
-            return
-        cursor = await connection.execute(
-            _SQL["load_customers"], {"ids": missing, "references": names}
-        )
-        for number, reference, kind, country, registered_at in await cursor.fetchall():
-            registry.add(Customer(number, reference, CustomerKind(kind), country, registered_at))
+        names = TextArray(r for r in set(references) if r not in registry.by_reference)
+        if missing or names:
+            lookup.ask(_SQL["load_customers"], {"ids": missing, "references": names}, self._keep)
+
+    def _keep(self, rows: Iterable[TupleRow]) -> None:
+        for number, reference, kind, country, registered_at in rows:
+            self._registry.add(
+                Customer(number, reference, CustomerKind(kind), country, registered_at)
+            )
 
 
 def _image(customer: Customer) -> bytes:

@@ -72,7 +72,7 @@ class IdMalformed(Refusal):
 
 def show(prefix: Prefix, number: int) -> str:
     """Write an id as clients see it."""
-    return f"{prefix.value}_{number:016x}"
+    return prefix + f"_{number:016x}"
 
 
 def parse(prefix: Prefix, text: str, *, field: str | None = None) -> int:

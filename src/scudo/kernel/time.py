@@ -5,6 +5,7 @@ cheaply and has no zone to get wrong. Outside it is RFC 3339 with `Z`.
 """
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from scudo.kernel.refusal import Refusal
@@ -57,12 +58,16 @@ def days_of(on: date) -> int:
 
 def rfc3339(us: int) -> str:
     """Write an instant as RFC 3339 in UTC with exactly six decimals."""
-    return instant(us).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if us >= 0 else _early(us)
+    days, rest = divmod(us, DAY_US)
+    seconds, fraction = divmod(rest, SECOND_US)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{_date_text(days)}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
 
 
-def _early(us: int) -> str:
-    # strftime does not pad years below 1000 on every platform; isoformat does.
-    return instant(us).isoformat(timespec="microseconds").replace("+00:00", "Z")
+@lru_cache(maxsize=64)
+def _date_text(days: int) -> str:
+    return date_of(days).isoformat()
 
 
 def parse_rfc3339(text: str, *, field: str | None = None) -> int:

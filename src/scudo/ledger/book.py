@@ -63,6 +63,7 @@ TRANSFER: Final = Table(
         "currency",
     ),
     b"T1",
+    (*(8,) * 5, 0, *(8,) * 8, 4, 4, 2, 2, 2, 2),
 )
 #: Rank of transfers among the leaves of an entry (decisions come before).
 TRANSFER_ORDER: Final = 20

@@ -255,6 +255,11 @@ class Hold:
         self.stored_version = stored_version
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """The debit and the credit account."""
+        return self.debit_account, self.credit_account
+
+    @property
     def capturable(self) -> int:
         """How much may still be captured, over-capture within the tolerance included."""
         return self.held + self.held * self.tolerance_bps // BPS - self.captured

@@ -1,13 +1,13 @@
 """The only place that touches the ledger's tables."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo.fabric import Guarded, Int8Array, Table, queries
+from scudo.fabric import Guarded, Int8Array, Lookup, Table, queries
 from scudo.kernel import POSTGRES_EPOCH_US
 from scudo.ledger.book import Book
 from scudo.ledger.model import Account, Authority, AuthorityKind, Hold, HoldStatus
@@ -50,6 +50,7 @@ _HOLD: Final = Table(
         "code",
         "status",
     ),
+    sizes=(*(8,) * 9, 4, 2, 2, 2),
 )
 _ACCOUNT_HEAD: Final = struct.Struct(">hiqiqihihihihiq")
 _ACCOUNT_TAIL: Final = struct.Struct(">" + "iq" * 5)
@@ -92,9 +93,13 @@ class LedgerStore:
         self._book.touched_holds.hand_over()
 
     def committed(self) -> None:
-        """The oldest batch is stored; ended holds leave memory."""
+        """The oldest batch is stored."""
         self._book.touched.committed()
-        for hold in self._book.touched_holds.committed().values():
+        self._book.touched_holds.committed()
+
+    def tidy(self, needed: Container[int]) -> None:
+        """Ended holds leave memory, unless they are needed."""
+        for hold in self._book.touched_holds.settled(needed):
             if hold.status != HoldStatus.OPEN:
                 self._book.holds.pop(hold.id, None)
 
@@ -109,60 +114,50 @@ class LedgerStore:
         """Drop what can be loaded again: accounts and holds."""
         self._book.accounts.clear()
         self._book.holds.clear()
+        self._book.touched_holds.forget()
 
     async def load_house(self, connection: AsyncConnection[TupleRow]) -> None:
-        """Load the bank's own accounts and every open hold, once at start."""
+        """Load the bank's own accounts and every open hold with its accounts, once at start."""
         cursor = await connection.execute(_SQL["load_house"])
         book = self._book
         book.house = {
             (product, currency): number for number, product, currency in await cursor.fetchall()
         }
-        await self.load_holds(connection, (), with_open=True)
+        cursor = await connection.execute(_SQL["load_open_holds"], binary=True)
+        self._keep_holds(await cursor.fetchall())
         book.expiries = sorted((hold.expires_at, hold.id) for hold in book.holds.values())
+        sides = {side for hold in book.holds.values() for side in hold.sides}
+        missing = {*book.house.values(), *sides}.difference(book.accounts)
+        cursor = await connection.execute(
+            _SQL["load_accounts"], {"ids": list(missing)}, binary=True
+        )
+        self._keep_accounts(await cursor.fetchall())
 
-    async def load_accounts(
-        self, connection: AsyncConnection[TupleRow], wanted: Iterable[int]
-    ) -> None:
-        """Load accounts that memory does not hold; unknown ids stay unknown."""
+    async def load_newest(self, connection: AsyncConnection[TupleRow], *, limit: int) -> None:
+        """Load the newest accounts: the first payments need not wait for theirs."""
+        cursor = await connection.execute(_SQL["load_newest"], {"limit": limit}, binary=True)
+        self._keep_accounts(await cursor.fetchall())
+
+    def ask_accounts(self, lookup: Lookup, wanted: Iterable[int]) -> None:
+        """Ask for accounts that memory does not hold; unknown ids stay unknown."""
         accounts = self._book.accounts
         missing = {number for number in wanted if number not in accounts}
         missing.update(number for number in self._book.house.values() if number not in accounts)
-        if not missing:
-            return
-        cursor = await connection.execute(
-            _SQL["load_accounts"], {"ids": Int8Array(missing)}, binary=True
-        )
-        for row in await cursor.fetchall():
-            accounts[row[0]] = _account(row)
+        if missing:
+            lookup.ask(_SQL["load_accounts"], {"ids": Int8Array(missing)}, self._keep_accounts)
 
-    async def load_holds(
-        self,
-        connection: AsyncConnection[TupleRow],
-        wanted: Iterable[int],
-        *,
-        with_open: bool = False,
-    ) -> None:
-        """Load holds that memory does not hold, and their accounts."""
+    def ask_holds(self, lookup: Lookup, wanted: Iterable[int]) -> None:
+        """Ask for holds that memory does not hold; unknown ids stay unknown."""
         missing = Int8Array(number for number in wanted if number not in self._book.holds)
-        if missing or with_open:
-            cursor = await connection.execute(
-                _SQL["load_holds"], {"ids": missing, "open": with_open}, binary=True
-            )
-            for row in await cursor.fetchall():
-                self._book.holds.setdefault(row[0], _hold(row))
-        sides: set[int] = set()
-        for hold in self._book.holds.values() if with_open else ():
-            sides.update((hold.debit_account, hold.credit_account))
-        await self.load_accounts(connection, sides)
+        if missing:
+            lookup.ask(_SQL["load_holds"], {"ids": missing}, self._keep_holds)
 
-    async def load_sides(self, connection: AsyncConnection[TupleRow], holds: Iterable[int]) -> None:
-        """Load the accounts of holds that are in memory."""
-        sides: set[int] = set()
-        for number in holds:
-            hold = self._book.holds.get(number)
-            if hold is not None:
-                sides.update((hold.debit_account, hold.credit_account))
-        await self.load_accounts(connection, sides)
+    def _keep_accounts(self, rows: Iterable[TupleRow]) -> None:
+        self._book.accounts.update((row[0], _account(row)) for row in rows)
+
+    def _keep_holds(self, rows: Iterable[TupleRow]) -> None:
+        for row in rows:
+            self._book.holds.setdefault(row[0], _hold(row))
 
 
 def _account(row: TupleRow) -> Account:

@@ -384,11 +384,14 @@ def _code(payment: Payment) -> int:
     return CODE_CARD if payment.kind == PaymentKind.CARD else CODE_TRANSFER
 
 
+_STATUS_NAMES: Final[dict[int, str]] = {status: status.name.lower() for status in PaymentStatus}
+
+
 def show(payment: Payment, *, transfer: int | None = None, reason: str | None = None) -> Answer:
     """Answer with where a payment stands."""
     body = PaymentBody(
         id=ids.show(Prefix.PAYMENT, payment.id),
-        status=PaymentStatus(payment.status).name.lower(),
+        status=_STATUS_NAMES[payment.status],
         amount_minor=payment.amount,
         decision_id=ids.show(Prefix.DECISION, payment.decision),
         captured_minor=payment.captured,

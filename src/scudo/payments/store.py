@@ -1,13 +1,22 @@
 """The only place that touches the payments room's tables."""
 
+import functools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo.fabric import Guarded, Int8Array, Table, find_commands, queries
+from scudo.fabric import (
+    Guarded,
+    Int8Array,
+    Lookup,
+    Table,
+    ask_commands,
+    find_commands,
+    queries,
+)
 from scudo.kernel import POSTGRES_EPOCH_US
 from scudo.payments.authorise import Payments
 from scudo.payments.model import WAITING, Payment
@@ -32,6 +41,7 @@ _PAYMENT: Final = Table(
         "hold",
         "expires_at",
     ),
+    sizes=(*(8,) * 8, *(2,) * 5, 0, 0),
 )
 _FIXED: Final = struct.Struct(">h" + "iq" * 8 + "ih" * 5)
 _SIZED_INT8: Final = struct.Struct(">iq")
@@ -64,8 +74,12 @@ class PaymentStore:
         self._payments.touched.hand_over()
 
     def committed(self) -> None:
-        """The oldest batch is stored; payments that wait for nothing leave memory."""
-        for payment in self._payments.touched.committed().values():
+        """The oldest batch is stored."""
+        self._payments.touched.committed()
+
+    def tidy(self, needed: Container[int]) -> None:
+        """Payments that wait for nothing leave memory, unless they are needed."""
+        for payment in self._payments.touched.settled(needed):
             if payment.status not in WAITING:
                 self._payments.payments.pop(payment.id, None)
 
@@ -76,35 +90,44 @@ class PaymentStore:
     def forget(self) -> None:
         """Drop what can be loaded again."""
         self._payments.payments.clear()
+        self._payments.touched.forget()
 
     async def load_waiting(self, connection: AsyncConnection[TupleRow]) -> None:
         """Load every payment that waits for something, once at start."""
-        await self._load(connection, Int8Array(), with_open=True)
+        cursor = await connection.execute(_SQL["load_waiting"], binary=True)
+        loaded = {row[0]: _payment(row) for row in await cursor.fetchall()}
+        self._keep_requests(loaded, (await find_commands(connection, list(loaded))).items())
         self._payments.expiries = sorted(
             (payment.expires_at, payment.id)
             for payment in self._payments.payments.values()
             if payment.expires_at is not None
         )
 
-    async def load(self, connection: AsyncConnection[TupleRow], wanted: Iterable[int]) -> None:
-        """Load payments that memory does not hold; unknown ids stay unknown."""
+    def ask(self, lookup: Lookup, wanted: Iterable[int]) -> None:
+        """Ask for payments that memory does not hold; unknown ids stay unknown."""
         missing = Int8Array(n for n in set(wanted) if n not in self._payments.payments)
         if missing:
-            await self._load(connection, missing, with_open=False)
+            take = functools.partial(self._keep, lookup)
+            lookup.ask(_SQL["load_payments"], {"ids": missing}, take)
 
-    async def _load(
-        self, connection: AsyncConnection[TupleRow], numbers: Int8Array, *, with_open: bool
+    def _keep(self, lookup: Lookup, rows: Iterable[TupleRow]) -> None:
+        waiting: dict[int, Payment] = {}
+        for row in rows:
+            payment = _payment(row)
+            if payment.status in WAITING:
+                waiting[payment.id] = payment
+            else:
+                self._payments.payments.setdefault(payment.id, payment)
+        if waiting:
+            ask_commands(lookup, waiting, functools.partial(self._keep_requests, waiting))
+
+    def _keep_requests(
+        self, waiting: Mapping[int, Payment], requests: Iterable[tuple[int, bytes]]
     ) -> None:
-        cursor = await connection.execute(
-            _SQL["load_payments"], {"ids": numbers, "open": with_open}
-        )
-        loaded = [_payment(row) for row in await cursor.fetchall()]
-        waiting = [payment.id for payment in loaded if payment.status in WAITING]
-        # The log keeps what was asked: the command of the entry that gave birth to a payment.
-        requests = await find_commands(connection, waiting) if waiting else {}
-        for payment in loaded:
-            payment.request = requests.get(payment.id)
-            self._payments.payments.setdefault(payment.id, payment)
+        """The log keeps what was asked: the command of the entry that gave birth to a payment."""
+        for number, command in requests:
+            waiting[number].request = command
+            self._payments.payments.setdefault(number, waiting[number])
 
 
 def _payment(row: TupleRow) -> Payment:

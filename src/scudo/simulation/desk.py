@@ -3,6 +3,7 @@
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Protocol
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
@@ -12,10 +13,8 @@ from scudo.fabric import (
     Answer,
     Command,
     Head,
-    UuidArray,
     idempotency_digest,
     queries,
-    register_arrays,
 )
 
 _LOG: Final = queries("scudo.fabric")
@@ -85,7 +84,6 @@ class OwnDesk:
             token: makes a token of a kind and a value.
             connection: for reads beside the writer.
         """
-        register_arrays(connection)
         self._queue = queue
         self._client = client
         self._connection = connection
@@ -116,7 +114,7 @@ class OwnDesk:
 
     async def _positions(self, digests: Sequence[bytes]) -> dict[bytes, int]:
         cursor = await self._connection.execute(
-            _LOG["find_keys"], {"keys": UuidArray(digests)}, binary=True
+            _LOG["find_keys"], {"keys": [UUID(bytes=digest) for digest in digests]}, binary=True
         )
         return {key.bytes: position for key, _, position in await cursor.fetchall()}
 

@@ -100,8 +100,9 @@ class Counters:
         if new:
             yield COUNTER, [_ROW.pack(2, 8, n, 8, self.values[n]) for n in new]
 
-    async def prepare(self, connection: Any, commands: Any) -> None:
+    def prepare(self, lookup: Any, commands: Any) -> Any:
         """Everything is in memory."""
+        return iter(())
 
     def apply(self, command: Command, entry: Entry) -> Answer:
         if type(command) is Stumble:

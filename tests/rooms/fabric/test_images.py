@@ -1,11 +1,18 @@
 """Golden vectors of the stored images: hashes of the past rest on these bytes."""
 
-import pytest
+import struct
 
-from scudo.fabric import Answer, Batch, Event, Head
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scudo.decisions.gate import DECISION
+from scudo.fabric import Answer, Batch, Event, Head, Table, sized
 from scudo.fabric.log.model import BATCH, ENTRY, KEY, Command, batch_leaf, entry_image, key_image
+from scudo.fabric.rows import NULL, columns
 from scudo.fabric.stored import batch_row, first_int8, key_position
 from scudo.kernel import GENESIS, chain, leaf, merkle_root
+from scudo.ledger.book import TRANSFER
 
 NOON = 1_800_000_000_000_000
 
@@ -120,3 +127,29 @@ def test_sealing_twice_gives_the_same_head():
 
 
 GOLDEN_HASH = "f4b0008677e32bec90bf7bf765ac3beadddd26886283f40a0015b3c2e8cf842f"
+
+
+TABLES = [BATCH, ENTRY, KEY, TRANSFER, DECISION]
+
+
+@given(st.data())
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_images_are_taken_apart_into_the_fields_they_were_made_of(table: Table, data):
+    """What is declared of fixed size, and what varies or is NULL, comes out as it went in."""
+    varying = st.none() | st.binary(max_size=40)
+    rows = data.draw(
+        st.lists(
+            st.tuples(
+                *(
+                    st.binary(min_size=size, max_size=size) if size else varying
+                    for size in table.sizes
+                )
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    fields = [[NULL if value is None else sized(value) for value in row] for row in rows]
+    images = [struct.pack(">h", len(row)) + b"".join(row) for row in fields]
+
+    assert list(columns(table, images)) == list(zip(*fields, strict=True))

@@ -23,6 +23,7 @@ BATCH: Final = Table(
         "hash",
     ),
     b"B1",
+    (8, 8, 8, 8, 8, 4, 0, 0, 0),
 )
 ENTRY: Final = Table(
     "fabric.log_entry",
@@ -38,8 +39,9 @@ ENTRY: Final = Table(
         "answer",
     ),
     b"E1",
+    (8, 8, 8, 8, 2, 2, 0, 0, 0),
 )
-KEY: Final = Table("fabric.idempotency", ("key", "request", "position"), b"K1")
+KEY: Final = Table("fabric.idempotency", ("key", "request", "position"), b"K1", (16, 16, 8))
 
 _ENTRY_FIXED: Final = struct.Struct(">hiqiqiqiqihih")
 _KEY_FIXED: Final = struct.Struct(">hi16si16siq")

@@ -125,13 +125,26 @@ BEGIN
     RETURN (SELECT min(covered_through) - 1 FROM fabric.growing);
 END $$;
 
+-- Fail, with an error of ours, unless a statement touched as many rows as it had to: so a
+-- whole commit can be sent at once, and nothing of it happens on top of another state.
+CREATE FUNCTION fabric.demand(touched bigint, expected bigint, code text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF touched <> expected THEN
+        RAISE EXCEPTION USING ERRCODE = code,
+            MESSAGE = format('%s rows were touched, not %s', touched, expected);
+    END IF;
+END $$;
+
 SELECT fabric.partition_by_position('fabric.log_batch', 0);
 SELECT fabric.partition_by_position('fabric.log_entry', 0);
 
 GRANT SELECT, UPDATE ON fabric.log_head TO scudo_app;
 GRANT SELECT, INSERT, UPDATE ON fabric.writer, fabric.consumer TO scudo_app;
 GRANT SELECT, INSERT ON fabric.log_batch, fabric.log_entry, fabric.idempotency TO scudo_app;
+REVOKE ALL ON FUNCTION fabric.demand(bigint, bigint, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fabric.grow(bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fabric.partition_by_position(regclass, integer, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fabric.demand(bigint, bigint, text) TO scudo_app;
 GRANT EXECUTE ON FUNCTION fabric.grow(bigint) TO scudo_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA fabric TO scudo_read;

@@ -45,8 +45,12 @@ UPDATE fabric.writer SET seen_at = NULL WHERE epoch = %(epoch)s;
 -- grow: partitions for the positions up to the given one
 SELECT fabric.grow(%(through)s);
 
--- find_keys: which of these idempotency keys have been answered
-SELECT key, request, position FROM fabric.idempotency WHERE key = ANY(%(keys)s);
+-- find_keys: which of these keys have been answered; each is looked for in its own partition
+SELECT found.*
+FROM unnest(%(keys)s::uuid[]) AS asked (key)
+CROSS JOIN LATERAL (
+    SELECT i.key, i.request, i.position FROM fabric.idempotency i WHERE i.key = asked.key OFFSET 0
+) AS found;
 
 -- find_answers: what was answered at these positions, and to which command
 SELECT position, status, command, answer FROM fabric.log_entry

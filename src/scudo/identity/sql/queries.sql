@@ -3,6 +3,12 @@ SELECT id, reference, kind, country, (extract(epoch FROM registered_at) * 100000
 FROM identity.customer
 WHERE id = ANY(%(ids)s) OR reference = ANY(%(references)s);
 
+-- load_newest: the customers that were registered last
+SELECT id, reference, kind, country, (extract(epoch FROM registered_at) * 1000000)::bigint
+FROM identity.customer
+ORDER BY id DESC
+LIMIT %(limit)s;
+
 -- find_customer: one customer
 SELECT id, reference, kind, country, registered_at FROM identity.customer WHERE id = %(id)s;
 

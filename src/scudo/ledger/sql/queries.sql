@@ -5,15 +5,30 @@ SELECT id, owner, nature, currency, product, status,
 FROM ledger.account
 WHERE id = ANY(%(ids)s);
 
+-- load_newest: the accounts that were opened last
+SELECT id, owner, nature, currency, product, status,
+    (extract(epoch FROM opened_at) * 1000000)::bigint, hold_limit, posting_limit,
+    debits_posted, credits_posted, debits_held, credits_held, version
+FROM ledger.account
+ORDER BY id DESC
+LIMIT %(limit)s;
+
 -- load_house: the bank's own accounts
 SELECT id, product, currency FROM ledger.account WHERE owner = 0;
 
--- load_holds: holds that memory does not hold, or all open ones
+-- load_holds: holds that memory does not hold
 SELECT id, debit_account, credit_account, held, captured, remaining, tolerance_bps,
     (extract(epoch FROM expires_at) * 1000000)::bigint, authority, authority_kind, code,
     status, version
 FROM ledger.hold
-WHERE id = ANY(%(ids)s) OR (%(open)s AND status = 1);
+WHERE id = ANY(%(ids)s);
+
+-- load_open_holds: all holds that are open
+SELECT id, debit_account, credit_account, held, captured, remaining, tolerance_bps,
+    (extract(epoch FROM expires_at) * 1000000)::bigint, authority, authority_kind, code,
+    status, version
+FROM ledger.hold
+WHERE status = 1;
 
 -- update_accounts: balances after a batch, guarded by the version before it
 UPDATE ledger.account a

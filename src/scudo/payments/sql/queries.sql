@@ -1,9 +1,16 @@
--- load_payments: payments that memory does not hold, or all that wait for something
+-- load_payments: payments that memory does not hold
 SELECT id, debit_account, credit_account, amount, captured, decision, version,
     (extract(epoch FROM ordered_at) * 1000000)::bigint, currency, kind, status, outcome,
     discharged, hold, (extract(epoch FROM expires_at) * 1000000)::bigint
 FROM payments.payment
-WHERE id = ANY(%(ids)s) OR (%(open)s AND expires_at IS NOT NULL);
+WHERE id = ANY(%(ids)s);
+
+-- load_waiting: all payments that wait for something
+SELECT id, debit_account, credit_account, amount, captured, decision, version,
+    (extract(epoch FROM ordered_at) * 1000000)::bigint, currency, kind, status, outcome,
+    discharged, hold, (extract(epoch FROM expires_at) * 1000000)::bigint
+FROM payments.payment
+WHERE expires_at IS NOT NULL;
 
 -- update_payments: payments after a batch, guarded by the version before it
 UPDATE payments.payment p
