@@ -30,6 +30,8 @@ from scudo.simulation.bench.stage import (
 _ACCOUNTS: Final = 10_000
 _BATCH: Final = 1_000
 _SECOND_US: Final = 1_000_000
+#: A customer of the replayed file pays about once a day.
+_REPLAYED_EVERY_US: Final = 10 * _SECOND_US
 #: Of the mixed load: movements that hold or capture, and those that must be refused.
 _HOLDS: Final = 0.30
 _REFUSED: Final = 0.05
@@ -218,9 +220,8 @@ def replay(terms: Terms, report: Report) -> Figures:
 
 
 async def _replay(folder: Path, terms: Terms, report: Report) -> int:
-
     async with _bank(folder, batch=_BATCH) as bank:
-        numbers = await populate(bank, customers=_ACCOUNTS, report=report)
+        numbers = await populate(bank, customers=_ACCOUNTS, report=report, at=lambda _: _ORIGIN_US)
         random = Random(SEED)
         count = terms.seconds * 5_000
         payments = [
@@ -228,9 +229,16 @@ async def _replay(folder: Path, terms: Terms, report: Report) -> int:
             for customer in (random.randrange(_ACCOUNTS) for _ in range(count))
         ]
         began = time.perf_counter()
-        await carry(bank, iter(payments), key="replay", ahead=3 * _BATCH)
+        answers = await carry(
+            bank,
+            iter(payments),
+            key="replay",
+            ahead=3 * _BATCH,
+            at=lambda number: _ORIGIN_US + (number + 1) * _REPLAYED_EVERY_US,
+        )
         rate = round(count / (time.perf_counter() - began))
-        report(f"   {count:,} payments; {_steps(bank)}")
+        posted = sum(b'"status":"captured"' in answer.body for answer in answers)
+        report(f"   {count:,} payments, {100 * posted / count:.1f} % posted; {_steps(bank)}")
     return rate
 
 

@@ -73,12 +73,28 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
         gc.unfreeze()
 
 
-async def carry(bank: Bank, commands: Iterator[Command], *, key: str, ahead: int) -> list[Answer]:
-    """Send commands, with so many under way at once; all must be accepted."""
+async def carry(
+    bank: Bank,
+    commands: Iterator[Command],
+    *,
+    key: str,
+    ahead: int,
+    at: Callable[[int], int] | None = None,
+) -> list[Answer]:
+    """Send commands, with so many under way at once; all must be accepted.
+
+    Args:
+        bank: the bank.
+        commands: to send, in order.
+        key: what their idempotency keys begin with.
+        ahead: how many may be under way.
+        at: log time in microseconds of the n-th command, where a file drives the clock.
+    """
     answers: list[Answer] = []
     under_way: list[asyncio.Future[Answer]] = []
     for number, command in enumerate(commands):
-        under_way.append(bank.queue(command, client=CLIENT, key=f"{key}:{number}"))
+        ordered_at = None if at is None else at(number)
+        under_way.append(bank.queue(command, client=CLIENT, key=f"{key}:{number}", at=ordered_at))
         if len(under_way) == ahead:
             answers.append(await under_way.pop(0))
             while under_way and under_way[0].done():
@@ -89,7 +105,9 @@ async def carry(bank: Bank, commands: Iterator[Command], *, key: str, ahead: int
     return answers
 
 
-async def populate(bank: Bank, *, customers: int, report: Report) -> list[int]:
+async def populate(
+    bank: Bank, *, customers: int, report: Report, at: Callable[[int], int] | None = None
+) -> list[int]:
     """Open customers with one funded account each; returns the accounts."""
     report(f"   {customers:,} customers with an account each, funded")
     registered = await carry(
@@ -97,6 +115,7 @@ async def populate(bank: Bank, *, customers: int, report: Report) -> list[int]:
         (RegisterCustomer(f"bench-{n}", CustomerKind.PERSON, 380) for n in range(customers)),
         key="customer",
         ahead=4_000,
+        at=at,
     )
     opened = await carry(
         bank,
@@ -106,6 +125,7 @@ async def populate(bank: Bank, *, customers: int, report: Report) -> list[int]:
         ),
         key="account",
         ahead=4_000,
+        at=at,
     )
     accounts = _numbers(opened, Prefix.ACCOUNT)
     await carry(
@@ -123,6 +143,7 @@ async def populate(bank: Bank, *, customers: int, report: Report) -> list[int]:
         ),
         key="funding",
         ahead=10,
+        at=at,
     )
     return accounts
 
