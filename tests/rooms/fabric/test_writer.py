@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -14,6 +15,9 @@ from scudo.fabric import (
     Answer,
 )
 from scudo.fabric.log.errors import WriterAlive, WriterFenced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class TestFencing:
@@ -71,6 +75,7 @@ class Cutter:
         self.dsn = make_conninfo(dsn, host=str(folder))
         self.lose: str | None = None
         self.lost = 0
+        self.then: Callable[[], object] = lambda: None
         self.streams: list[asyncio.StreamWriter] = []
 
     async def close(self) -> None:
@@ -91,9 +96,11 @@ class Cutter:
                     self.lost += 1
                     if lose == "answer":
                         back.cancel()
+                        await asyncio.wait((back,))
                         up_writer.write(data)
                         await up_writer.drain()
                         await up_reader.read(65_536)
+                        self.then()
                     break
                 up_writer.write(data)
                 await up_writer.drain()
@@ -137,17 +144,44 @@ class TestLostCommit:
         assert after == Answer(200, b"7 at 4")
         assert stored(counted) == {1: 7, 2: 5}
 
-    def test_a_backend_that_is_ended_costs_nothing(self, counted):
-        """The writer connects again and the items of the batch are done."""
+    def test_what_was_committed_is_answered_by_a_writer_that_was_replaced_meanwhile(
+        self, counted, tmp_path_factory
+    ):
+        """The log tells it that its batch is there; whatever comes later is refused."""
+        folder = tmp_path_factory.mktemp("s")
+        raise_epoch = "UPDATE fabric.log_head SET epoch = epoch + 1"
+
+        async def run():
+            cutter = Cutter(counted.dsn.app, folder)
+            cutter.then = lambda: counted.connection.execute(raise_epoch)
+            server = await asyncio.start_unix_server(cutter.serve, cutter.path)
+            async with server:
+                async with running(cutter.dsn) as bank:
+                    await bank.send(Add(1, 1))
+                    cutter.lose = "answer"
+                    during = await bank.send(Add(1, 2), "b")
+                    after = await bank.send(Add(1, 4), "c")
+                    with pytest.raises(WriterFenced):
+                        await bank.belt
+                await cutter.close()
+            return during, after
+
+        during, after = asyncio.run(run())
+
+        assert during == Answer(200, b"3 at 2")
+        assert b"writer_fenced" in after.body
+        assert stored(counted) == {1: 3}
+
+    @pytest.mark.parametrize("connection", ["_connection", "_scout"])
+    def test_a_backend_that_is_ended_costs_nothing(self, counted, connection):
+        """The one that commits or the one that looks up: both are made anew, the items done."""
 
         async def run():
             async with running(counted.dsn.app) as bank:
-                await bank.send(Add(1, 1))
+                await bank.send(Add(1, 1), "one")
+                ended = getattr(bank.writer, connection).info.backend_pid
                 with psycopg.connect(counted.dsn.admin, autocommit=True) as admin:
-                    admin.execute(
-                        "SELECT pg_terminate_backend(%s)",
-                        (bank.writer.connection.info.backend_pid,),
-                    )
+                    admin.execute("SELECT pg_terminate_backend(%s, 1000)", (ended,))
                 return await bank.send(Add(1, 2), "a")
 
         assert asyncio.run(run()) == Answer(200, b"3 at 2")
