@@ -163,6 +163,9 @@ class ConsumerRunner:
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
         async with await self._connect() as connection:
+            # Effects and position are lost together or not at all, and are then done again:
+            # nobody waits for them, so the disk need not hurry.
+            await connection.execute("SET synchronous_commit = off")
             yield connection
 
     async def step(self, connection: AsyncConnection[TupleRow], consumer: Consumer) -> bool:
