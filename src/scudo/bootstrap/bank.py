@@ -174,8 +174,8 @@ async def open_bank(
         state = await _rebuild(connection, policy, snapshots, head)
         await _keep_policy(connection, policy)
         await clients.refresh(connection)
-    rooms = Rooms(policy, state)
-    await rooms.load(writer.connection)
+        rooms = Rooms(policy, state)
+        await rooms.load(connection)
     conveyor = Conveyor(
         writer, rooms, head=head, now=now_us, clock_ns=time.perf_counter_ns, limits=limits
     )

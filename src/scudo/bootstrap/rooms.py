@@ -150,6 +150,8 @@ class Rooms:
 
     async def load(self, connection: AsyncConnection[TupleRow]) -> None:
         """Load, once at start, what time may make due, what is the bank's own, and what is new."""
+        # All of it is found by indexes, whatever statistics say of tables that have just grown.
+        await connection.execute("SET enable_seqscan = off")
         await self._ledger_store.load_house(connection)
         await self._payment_store.load_waiting(connection)
         await self._ledger_store.load_newest(connection, limit=WARM)

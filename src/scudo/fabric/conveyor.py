@@ -210,7 +210,8 @@ class Conveyor:
             gathered = self._ahead.take()
             try:
                 if self._is_stale:
-                    await self._application.reload(self._writer.connection)
+                    async with self._writer.apart() as connection:
+                        await self._application.reload(connection)
                     self._is_stale, has_reloaded = False, True
                 if gathered is None:
                     gathered = await self._ahead.decide(items, self.head)

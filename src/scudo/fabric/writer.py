@@ -155,6 +155,12 @@ class Writer:
         assert self._lookup is not None, "the writer has not been opened"
         return self._lookup
 
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        """Lend a connection for reading much: its transactions may take longer than a batch."""
+        async with await self._connect() as connection:
+            yield connection
+
     @property
     def is_lost(self) -> bool:
         """Whether one of the two connections is closed."""

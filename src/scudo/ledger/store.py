@@ -153,7 +153,8 @@ class LedgerStore:
             lookup.ask(_SQL["load_holds"], {"ids": missing}, self._keep_holds)
 
     def _keep_accounts(self, rows: Iterable[TupleRow]) -> None:
-        self._book.accounts.update((row[0], _account(row)) for row in rows)
+        for row in rows:
+            self._book.accounts.setdefault(row[0], _account(row))
 
     def _keep_holds(self, rows: Iterable[TupleRow]) -> None:
         for row in rows:

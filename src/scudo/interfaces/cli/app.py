@@ -38,7 +38,7 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         # Late, as everywhere here: `--help` must not load the bank.
-        from scudo.interfaces.cli.terminal import (  # noqa: PLC0415
+        from scudo.interfaces.cli.terminal import (  # noqa: PLC0415 - late: see above
             REFUSED,
             Terminal,
             refusal_of,
