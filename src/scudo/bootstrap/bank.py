@@ -176,6 +176,7 @@ async def open_bank(
         await clients.refresh(connection)
         rooms = Rooms(policy, state)
         await rooms.load(connection)
+        await rooms.warm(connection)
     conveyor = Conveyor(
         writer, rooms, head=head, now=now_us, clock_ns=time.perf_counter_ns, limits=limits
     )

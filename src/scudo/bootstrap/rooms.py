@@ -149,11 +149,14 @@ class Rooms:
         return self._stores
 
     async def load(self, connection: AsyncConnection[TupleRow]) -> None:
-        """Load, once at start, what time may make due, what is the bank's own, and what is new."""
+        """Load what must be in memory: what time may make due, and what is the bank's own."""
         # All of it is found by indexes, whatever statistics say of tables that have just grown.
         await connection.execute("SET enable_seqscan = off")
         await self._ledger_store.load_house(connection)
         await self._payment_store.load_waiting(connection)
+
+    async def warm(self, connection: AsyncConnection[TupleRow]) -> None:
+        """Load the newest accounts and customers, so that first payments need not wait for them."""
         await self._ledger_store.load_newest(connection, limit=WARM)
         await self._identity_store.load_newest(connection, limit=WARM)
 

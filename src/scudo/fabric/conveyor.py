@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
 import psycopg
 import structlog
 
@@ -26,13 +25,10 @@ from scudo.fabric.log.errors import (
     WriterFenced,
 )
 from scudo.fabric.log.model import Answer, Command, Head
-from scudo.fabric.rows import queries
 from scudo.fabric.writer import Plan, StaleState, Writer
 from scudo.kernel import InvariantBroken, Refusal
 
-_SQL: Final = queries("scudo.fabric")
 _log = structlog.get_logger("scudo.conveyor")
-_decode: Final = msgspec.msgpack.Decoder().decode
 
 #: Waiters are told "unknown" or "unavailable" when the database has been gone for so long.
 GRACE_S: Final = 5.0

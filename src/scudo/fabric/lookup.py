@@ -1,7 +1,7 @@
 """Questions to the database that the next batch asks together, in one round trip."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.adapt import Transformer
@@ -24,10 +24,9 @@ class Lookup:
             connection: in autocommit mode, outside a pipeline.
         """
         self._connection = connection
-        self._prepared: Final[dict[bytes, bytes]] = {}
         self._asked: list[tuple[Statement, Take]] = []
         self._sent: list[Take] | None = None
-        self._wire = Wire(connection, prepared=self._prepared)
+        self._wire = Wire(connection, prepared={})
 
     def ask(self, query: str, parameters: dict[str, Any], take: Take) -> None:
         """Add a question; `take` is given its rows, and may ask more for the next time."""
