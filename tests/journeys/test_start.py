@@ -7,6 +7,7 @@ from psycopg import AsyncConnection
 from tests.history.banks import opened
 
 from scudo.fabric import queries
+from scudo.fabric.log.errors import WriterAlive
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,27 @@ def test_what_is_loaded_is_found_by_an_index_even_without_statistics(
             return "\n".join(line for (line,) in await cursor.fetchall())
 
     assert index in asyncio.run(run())
+
+
+def test_a_bank_that_rebuilds_for_long_keeps_the_log(database, tmp_path):
+    """Reading the log again takes as long as it takes; nobody may think that the writer is dead."""
+
+    async def run() -> None:
+        async with opened(database.dsn, tmp_path):
+            pass
+        async with await AsyncConnection.connect(database.dsn.owner, autocommit=True) as owner:
+            async with owner.transaction():
+                await owner.execute("LOCK TABLE decisions.decision")
+                slow = asyncio.create_task(_open_and_close(database.dsn, tmp_path))
+                await asyncio.sleep(0.5)
+                with pytest.raises(WriterAlive):
+                    await _open_and_close(database.dsn, tmp_path)
+                assert not slow.done(), "it waits for the table"
+            await slow
+
+    asyncio.run(run())
+
+
+async def _open_and_close(dsn, home):
+    async with opened(dsn, home):
+        pass

@@ -170,35 +170,50 @@ async def open_bank(
     writer = Writer(connect, description=description)
     head = await writer.open()
     snapshots, clients = Snapshots(home / "features"), Clients()
-    async with await connect() as connection:
-        state = await _rebuild(connection, policy, snapshots, head)
-        await _keep_policy(connection, policy)
-        await clients.refresh(connection)
-        rooms = Rooms(policy, state)
-        await rooms.load(connection)
-        await rooms.warm(connection)
-    conveyor = Conveyor(
-        writer, rooms, head=head, now=now_us, clock_ns=time.perf_counter_ns, limits=limits
-    )
+    async with _beating(dsn, writer, clients):
+        async with await connect() as connection:
+            state = await _rebuild(connection, policy, snapshots, head)
+            await _keep_policy(connection, policy)
+            await clients.refresh(connection)
+            rooms = Rooms(policy, state)
+            await rooms.load(connection)
+            await rooms.warm(connection)
+        conveyor = Conveyor(
+            writer, rooms, head=head, now=now_us, clock_ns=time.perf_counter_ns, limits=limits
+        )
 
-    async def act(command: Command, key: str) -> Answer:
-        return await _queue(conveyor, command, key=key, background=True)
+        async def act(command: Command, key: str) -> Answer:
+            return await _queue(conveyor, command, key=key, background=True)
 
-    bank = Bank(
-        server=server,
-        dsn=dsn,
-        rooms=rooms,
-        writer=writer,
-        conveyor=conveyor,
-        tokeniser=Tokeniser(load_key(home / "token.key")),
-        reads=ReadPool(dsn.read),
-        clients=clients,
-        consumers=ConsumerRunner((Alerts(), Rescoring(act)), catalogue=CATALOGUE, connect=connect),
-        snapshots=snapshots,
-        belt=asyncio.create_task(conveyor.run()),
-    )
-    async with _attended(bank):
-        yield bank
+        bank = Bank(
+            server=server,
+            dsn=dsn,
+            rooms=rooms,
+            writer=writer,
+            conveyor=conveyor,
+            tokeniser=Tokeniser(load_key(home / "token.key")),
+            reads=ReadPool(dsn.read),
+            clients=clients,
+            consumers=ConsumerRunner(
+                (Alerts(), Rescoring(act)), catalogue=CATALOGUE, connect=connect
+            ),
+            snapshots=snapshots,
+            belt=asyncio.create_task(conveyor.run()),
+        )
+        async with _attended(bank):
+            yield bank
+
+
+@contextlib.asynccontextmanager
+async def _beating(dsn: postgres.Dsn, writer: Writer, clients: Clients) -> AsyncIterator[None]:
+    """Keep the writer's heartbeat and the list of clients fresh, also while much is rebuilt."""
+    beating = asyncio.create_task(_beat(dsn, writer, clients))
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        await writer.close()
 
 
 @contextlib.asynccontextmanager
@@ -208,7 +223,6 @@ async def _attended(bank: Bank) -> AsyncIterator[None]:
     around = [
         asyncio.create_task(work)
         for work in (
-            _beat(bank),
             _keep_time(bank),
             _keep_snapshots(bank),
             bank.consumers.run(),
@@ -265,14 +279,14 @@ async def _keep_policy(connection: AsyncConnection[TupleRow], policy: Policy) ->
     )
 
 
-async def _beat(bank: Bank) -> None:
-    """Keep the writer's heartbeat and the list of clients fresh, over lost connections."""
+async def _beat(dsn: postgres.Dsn, writer: Writer, clients: Clients) -> None:
+    """Beat over lost connections."""
     while True:
         with contextlib.suppress(psycopg.Error, OSError):
-            async with await AsyncConnection.connect(bank.dsn.app, autocommit=True) as connection:
+            async with await AsyncConnection.connect(dsn.app, autocommit=True) as connection:
                 while True:
-                    await bank.writer.beat(connection)
-                    await bank.clients.refresh(connection)
+                    await writer.beat(connection)
+                    await clients.refresh(connection)
                     await asyncio.sleep(BEAT_S)
         await asyncio.sleep(BEAT_S)
 
