@@ -20,6 +20,7 @@ from scudo.simulation.bench.stage import (
     Terms,
     card_payment,
     carry,
+    done,
     home,
     in_loop,
     populate,
@@ -83,7 +84,7 @@ async def _post(
 
         prepared = [journal() for _ in range(count)]
         began = time.perf_counter()
-        await carry(bank, iter(prepared), key="post", ahead=journals * 2)
+        await done(carry(bank, iter(prepared), key="post", ahead=journals * 2))
         rate = round(count * _BATCH / (time.perf_counter() - began))
         report(f"   {count * _BATCH:,} transfers, {journals * _BATCH:,} a commit; {_steps(bank)}")
     report(f"   {settings_of(folder)}")
@@ -125,7 +126,7 @@ async def _post_mixed(folder: Path, terms: Terms, report: Report) -> int:
         ]
         movements = sum(len(group) for bulk in bulks for group in bulk.groups)
         began = time.perf_counter()
-        await carry(bank, iter(bulks), key="mixed", ahead=2)
+        await done(carry(bank, iter(bulks), key="mixed", ahead=2))
         rate = round(movements / (time.perf_counter() - began))
         report(f"   {movements:,} movements in {count} batches; {_steps(bank)}")
     return rate
@@ -229,15 +230,15 @@ async def _replay(folder: Path, terms: Terms, report: Report) -> int:
             for customer in (random.randrange(_ACCOUNTS) for _ in range(count))
         ]
         began = time.perf_counter()
-        answers = await carry(
+        answers = carry(
             bank,
             iter(payments),
             key="replay",
             ahead=3 * _BATCH,
             at=lambda number: _ORIGIN_US + (number + 1) * _REPLAYED_EVERY_US,
         )
+        posted = sum([b'"status":"captured"' in answer.body async for answer in answers])
         rate = round(count / (time.perf_counter() - began))
-        posted = sum(b'"status":"captured"' in answer.body for answer in answers)
         report(f"   {count:,} payments, {100 * posted / count:.1f} % posted; {_steps(bank)}")
     return rate
 

@@ -2,13 +2,15 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -27,6 +29,7 @@ from scudo.simulation.bench.stage import (
     Terms,
     card_payment,
     carry,
+    done,
     home,
     in_loop,
     populate,
@@ -37,7 +40,10 @@ from scudo.simulation.load import Measured, Plan, measure_apart, request_bytes
 
 _CUSTOMERS: Final = 100_000
 _LARGE_PAYMENTS: Final = 5_000_000
+#: Each customer pays about once a day.
+_HISTORY_EVERY_US: Final = 86_400 * 1_000_000 // _CUSTOMERS
 _CONNECTIONS: Final = 64
+_WARM_UP_S: Final = 2
 #: 100 million decided payments a day.
 _BANK_RATE: Final = 1_157
 _BALANCE_RATE: Final = 1_000
@@ -47,13 +53,27 @@ _HOST: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
-    """A bank with customers, and what a load needs to speak for them."""
+class Stage:
+    """A bank with customers, and what a load needs to speak for them.
+
+    Attributes:
+        folder: of the bank.
+        token: of a client that may do everything.
+        accounts: one of each customer, with money.
+        payments: how many were stored at first.
+    """
 
     folder: Path
     token: str
     accounts: list[int]
     payments: int
+
+
+@contextlib.contextmanager
+def filled(terms: Terms, report: Report) -> Iterator[Stage]:
+    """Fill one bank for all measures that ask it over HTTP; it is gone afterwards."""
+    with home() as folder:
+        yield in_loop(_fill(folder, terms, report))
 
 
 def cold_start(_terms: Terms, report: Report) -> Figures:
@@ -66,28 +86,14 @@ def cold_start(_terms: Terms, report: Report) -> Figures:
     return {"cold_start": {"seconds": round(taken, 2)}}
 
 
-def authorise_http(terms: Terms, report: Report) -> Figures:
+def authorise_http(stage: Stage, terms: Terms, report: Report) -> Figures:
     """Card authorisations as fast as 64 connections ask, with a CHECKPOINT and a verify."""
-    with home() as folder:
-        stage = _prepare(folder, terms, report)
-        before = _sizes(folder)
-        with _server(folder) as port, _disturbed(folder, terms, report):
-            plan = Plan(
-                host=_HOST,
-                port=port,
-                connections=_CONNECTIONS,
-                seconds=terms.seconds,
-                warm_up_s=2,
-                marks=_APPROVED,
-            )
-            found = measure_apart(
-                plan, functools.partial(authorisations, stage.token, stage.accounts, SEED)
-            )
-        _tell(found, report)
-        after = _sizes(folder)
-        payments = max(1, sum(found.statuses.values()))
-        report(f"   {settings_of(folder)}; {stage.payments + payments:,} payments stored")
-        verify(folder, report)
+    before = _sizes(stage.folder)
+    found = _ask(
+        stage, terms, report, functools.partial(authorisations, run="full"), is_disturbed=True
+    )
+    after = _sizes(stage.folder)
+    payments = max(1, sum(found.statuses.values()))
     return {
         "authorise_http": {
             "rate": round(found.rate),
@@ -101,59 +107,63 @@ def authorise_http(terms: Terms, report: Report) -> Figures:
     }
 
 
-def authorise_http_bank(terms: Terms, report: Report) -> Figures:
+def authorise_http_bank(stage: Stage, terms: Terms, report: Report) -> Figures:
     """The same at a steady 100 million a day, latency from when a request was due."""
-    with home() as folder:
-        stage = _prepare(folder, terms, report)
-        with _server(folder) as port, _disturbed(folder, terms, report):
-            plan = Plan(
-                host=_HOST,
-                port=port,
-                connections=_CONNECTIONS,
-                seconds=terms.seconds,
-                rate=_BANK_RATE,
-                warm_up_s=2,
-                marks=_APPROVED,
-            )
-            found = measure_apart(
-                plan, functools.partial(authorisations, stage.token, stage.accounts, SEED)
-            )
-        _tell(found, report)
-        verify(folder, report)
+    requests = functools.partial(authorisations, run="bank")
+    found = _ask(stage, terms, report, requests, rate=_BANK_RATE, is_disturbed=True)
     return {"authorise_http_bank": _latencies(found)}
 
 
-def balance_http(terms: Terms, report: Report) -> Figures:
+def balance_http(stage: Stage, terms: Terms, report: Report) -> Figures:
     """Balance inquiries at a steady 1,000 a second."""
-    with home() as folder:
-        stage = _prepare(folder, terms, report)
-        with _server(folder) as port:
-            plan = Plan(
-                host=_HOST,
-                port=port,
-                connections=_CONNECTIONS,
-                seconds=terms.seconds,
-                rate=_BALANCE_RATE,
-                warm_up_s=2,
-            )
-            found = measure_apart(
-                plan, functools.partial(balances, stage.token, stage.accounts, SEED)
-            )
-        _tell(found, report)
-        verify(folder, report)
+    found = _ask(stage, terms, report, balances, rate=_BALANCE_RATE)
     return {"balance_http": _latencies(found)}
+
+
+def _ask(
+    stage: Stage,
+    terms: Terms,
+    report: Report,
+    requests: Callable[..., Iterator[bytes]],
+    *,
+    rate: int | None = None,
+    is_disturbed: bool = False,
+) -> Measured:
+    """Start the server, ask it, and prove its books; `rate` None asks as fast as it answers."""
+    disturbed = _disturbed(stage.folder, terms, report) if is_disturbed else nullcontext()
+    with _server(stage.folder) as port, disturbed:
+        plan = Plan(
+            host=_HOST,
+            port=port,
+            connections=_CONNECTIONS,
+            seconds=terms.seconds,
+            rate=rate,
+            warm_up_s=_WARM_UP_S,
+            marks=_APPROVED,
+        )
+        found = measure_apart(
+            plan, functools.partial(requests, token=stage.token, accounts=stage.accounts)
+        )
+    _tell(found, report)
+    report(f"   {settings_of(stage.folder)}")
+    verify(stage.folder, report)
+    return found
 
 
 # ---- the loads; made in the load's own process
 
 
-def authorisations(token: str, accounts: list[int], seed: int) -> Iterator[bytes]:
-    """Card authorisations of usual customers, half of them captured at once."""
-    random = Random(seed + 1)
+def authorisations(*, token: str, accounts: list[int], run: str) -> Iterator[bytes]:
+    """Card authorisations of usual customers, half of them captured at once.
+
+    Args:
+        token: of the client.
+        accounts: one of each customer.
+        run: what the idempotency keys begin with; another run, other payments.
+    """
+    random = Random(f"{SEED} {run}")
     headers = {"authorization": f"Bearer {token}"}
-    run = random.getrandbits(64)
-    number = 0
-    while True:
+    for number in itertools.count():
         customer = random.randrange(len(accounts))
         body = {
             "account_id": ids.show(Prefix.ACCOUNT, accounts[customer]),
@@ -168,8 +178,7 @@ def authorisations(token: str, accounts: list[int], seed: int) -> Iterator[bytes
             "channel": "card_present",
             "capture": bool(number & 1),
         }
-        headers["idempotency-key"] = f"{run:x}-{number}"
-        number += 1
+        headers["idempotency-key"] = f"{run}-{number}"
         yield request_bytes(
             "POST",
             "/v1/card-authorisations",
@@ -178,9 +187,9 @@ def authorisations(token: str, accounts: list[int], seed: int) -> Iterator[bytes
         )
 
 
-def balances(token: str, accounts: list[int], seed: int) -> Iterator[bytes]:
+def balances(*, token: str, accounts: list[int]) -> Iterator[bytes]:
     """Balance inquiries about random accounts."""
-    random = Random(seed)
+    random = Random(SEED)
     headers = {"authorization": f"Bearer {token}"}
     while True:
         account = ids.show(Prefix.ACCOUNT, random.choice(accounts))
@@ -190,29 +199,31 @@ def balances(token: str, accounts: list[int], seed: int) -> Iterator[bytes]:
 # ---- the stage
 
 
-def _prepare(folder: Path, terms: Terms, report: Report) -> _Stage:
-    return in_loop(_fill(folder, terms, report))
-
-
-async def _fill(folder: Path, terms: Terms, report: Report) -> _Stage:
+async def _fill(folder: Path, terms: Terms, report: Report) -> Stage:
     async with open_bank(
         postgres.EmbeddedServer(folder),
         home=folder,
         description="scudo bench",
         limits=Limits(batch=1_000, queue=100_000),
     ) as bank:
-        accounts = await populate(bank, customers=_CUSTOMERS, report=report)
-        random = Random(SEED)
         history = _LARGE_PAYMENTS if terms.large else _CUSTOMERS // 5
+        # Of the past, and ends now: paying fifty times within minutes, all would be stepped up.
+        began = now_us() - (history + 1) * _HISTORY_EVERY_US
+        accounts = await populate(bank, customers=_CUSTOMERS, report=report, at=lambda _: began)
+        random = Random(SEED)
         report(f"   {history:,} payments of history")
-        await carry(
-            bank,
-            (
-                card_payment(random, account=accounts[customer], customer=customer, capture=True)
-                for customer in (random.randrange(_CUSTOMERS) for _ in range(history))
-            ),
-            key="history",
-            ahead=3_000,
+        payments = (
+            card_payment(random, account=accounts[customer], customer=customer, capture=True)
+            for customer in (random.randrange(_CUSTOMERS) for _ in range(history))
+        )
+        await done(
+            carry(
+                bank,
+                payments,
+                key="history",
+                ahead=3_000,
+                at=lambda number: began + (number + 1) * _HISTORY_EVERY_US,
+            )
         )
         async with await bank.connect() as connection:
             _, token = await issue_token(
@@ -222,7 +233,7 @@ async def _fill(folder: Path, terms: Terms, report: Report) -> _Stage:
                 customer=None,
                 now=instant(now_us()),
             )
-    return _Stage(folder, token, accounts, history)
+    return Stage(folder, token, accounts, history)
 
 
 @contextlib.contextmanager

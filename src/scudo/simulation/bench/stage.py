@@ -4,7 +4,8 @@ import asyncio  # noqa: TC003 - needed by annotations at run time
 import gc
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,10 @@ async def carry(
     key: str,
     ahead: int,
     at: Callable[[int], int] | None = None,
-) -> list[Answer]:
-    """Send commands, with so many under way at once; all must be accepted.
+) -> AsyncIterator[Answer]:
+    """Send commands, with so many under way at once, and give their answers in order.
+
+    All must be accepted: a measure of refusals would flatter.
 
     Args:
         bank: the bank.
@@ -90,19 +93,27 @@ async def carry(
         ahead: how many may be under way.
         at: log time in microseconds of the n-th command, where a file drives the clock.
     """
-    answers: list[Answer] = []
-    under_way: list[asyncio.Future[Answer]] = []
+    under_way: deque[asyncio.Future[Answer]] = deque()
     for number, command in enumerate(commands):
         ordered_at = None if at is None else at(number)
         under_way.append(bank.queue(command, client=CLIENT, key=f"{key}:{number}", at=ordered_at))
         if len(under_way) == ahead:
-            answers.append(await under_way.pop(0))
+            yield _accepted(await under_way.popleft())
             while under_way and under_way[0].done():
-                answers.append(under_way.pop(0).result())
-    answers.extend([await answer for answer in under_way])
-    refused = next((answer for answer in answers if answer.status >= 400), None)
-    assert refused is None, f"a benchmark's request was refused: {refused}"
-    return answers
+                yield _accepted(under_way.popleft().result())
+    while under_way:
+        yield _accepted(await under_way.popleft())
+
+
+def _accepted(answer: Answer) -> Answer:
+    assert answer.status < 400, f"a benchmark's request was refused: {answer}"
+    return answer
+
+
+async def done(answers: AsyncIterator[Answer]) -> None:
+    """Carry to the end, and keep no answer."""
+    async for _ in answers:
+        pass
 
 
 async def populate(
@@ -110,25 +121,27 @@ async def populate(
 ) -> list[int]:
     """Open customers with one funded account each; returns the accounts."""
     report(f"   {customers:,} customers with an account each, funded")
-    registered = await carry(
-        bank,
-        (RegisterCustomer(f"bench-{n}", CustomerKind.PERSON, 380) for n in range(customers)),
-        key="customer",
-        ahead=4_000,
-        at=at,
-    )
-    opened = await carry(
-        bank,
-        (
-            OpenAccount(owner, EUR, Product.CURRENT, Nature.CREDIT, 0, 0)
-            for owner in _numbers(registered, Prefix.CUSTOMER)
+    owners = await _made(
+        Prefix.CUSTOMER,
+        carry(
+            bank,
+            (RegisterCustomer(f"bench-{n}", CustomerKind.PERSON, 380) for n in range(customers)),
+            key="customer",
+            ahead=4_000,
+            at=at,
         ),
-        key="account",
-        ahead=4_000,
-        at=at,
     )
-    accounts = _numbers(opened, Prefix.ACCOUNT)
-    await carry(
+    accounts = await _made(
+        Prefix.ACCOUNT,
+        carry(
+            bank,
+            (OpenAccount(owner, EUR, Product.CURRENT, Nature.CREDIT, 0, 0) for owner in owners),
+            key="account",
+            ahead=4_000,
+            at=at,
+        ),
+    )
+    funding = carry(
         bank,
         (
             PostJournal(
@@ -145,6 +158,7 @@ async def populate(
         ahead=10,
         at=at,
     )
+    await done(funding)
     return accounts
 
 
@@ -170,9 +184,10 @@ def card_payment(random: Random, *, account: int, customer: int, capture: bool) 
     )
 
 
-def _numbers(answers: list[Answer], prefix: Prefix) -> list[int]:
+async def _made(prefix: Prefix, answers: AsyncIterator[Answer]) -> list[int]:
     return [
-        ids.parse(prefix, msgspec.json.decode(answer.body, type=_Made).id) for answer in answers
+        ids.parse(prefix, msgspec.json.decode(answer.body, type=_Made).id)
+        async for answer in answers
     ]
 
 
