@@ -113,9 +113,15 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _give_way(connection: Connection[Any]) -> None:
-    """Lower the priority of this thread, and of our backend if it runs on this machine."""
+    """Lower the priority of this thread, and of our backend if it runs on this machine.
+
+    Linux may share processors out between sessions first, and look at nice only inside one
+    (sched(7), the autogroup feature): a session of our own gives way as a whole.
+    """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        if os.getsid(0) == os.getpid():
+            Path("/proc/self/autogroup").write_text(str(_NICE), encoding="ascii")
     backend = connection.info.backend_pid
     if connection.info.host.startswith("/"):
         with contextlib.suppress(OSError):

@@ -30,7 +30,6 @@ from scudo.decisions.model import (
 from scudo.decisions.policy import Policy, load_policy
 from scudo.decisions.snapshots import Snapshots
 from scudo.decisions.store import (
-    add_alert,
     find_decision,
     keep_policy,
     list_alerts,
@@ -68,7 +67,6 @@ __all__ = [
     "SnapshotForeign",
     "Snapshots",
     "Verdict",
-    "add_alert",
     "dump_state",
     "errors",
     "events",

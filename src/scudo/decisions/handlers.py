@@ -1,14 +1,14 @@
 """What the decisions room does when events come by."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo.decisions.events import AlertRaised, DecisionDegraded
 from scudo.decisions.gate import Rescore
-from scudo.decisions.store import add_alert, find_decision
+from scudo.decisions.store import add_alerts, find_decision
 from scudo.fabric import Answer, Command, Event, Recorded
 from scudo.kernel import instant
 
@@ -22,18 +22,9 @@ class Alerts:
     name: Final = "decisions.alerts"
     wants: Final[frozenset[type[Event]]] = frozenset({AlertRaised})
 
-    async def take(self, connection: AsyncConnection[TupleRow], recorded: Recorded) -> None:
-        """Open the alert that the event tells of."""
-        event = recorded.event
-        assert isinstance(event, AlertRaised), "it wants nothing else"
-        await add_alert(
-            connection,
-            alert=event.alert,
-            decision=event.decision,
-            payment=event.payment,
-            outcome=event.outcome,
-            opened_at=instant(recorded.ordered_at),
-        )
+    async def take(self, connection: AsyncConnection[TupleRow], page: Sequence[Recorded]) -> None:
+        """Open the alerts that the events tell of."""
+        await add_alerts(connection, [_alert(recorded) for recorded in page])
 
 
 class Rescoring:
@@ -46,14 +37,27 @@ class Rescoring:
         """Act through the writer."""
         self._act = act
 
-    async def take(self, connection: AsyncConnection[TupleRow], recorded: Recorded) -> None:
-        """Hand a degraded decision to the writer, to be judged again."""
-        event = recorded.event
-        assert isinstance(event, DecisionDegraded), "it wants nothing else"
-        found = await find_decision(connection, event.decision)
-        assert found is not None, "a decision's record is in the entry of its event"
-        payment, record = found
-        await self._act(
-            Rescore(event.decision, payment, record.event, record.outcome),
-            f"{self.name}:{event.decision}",
-        )
+    async def take(self, connection: AsyncConnection[TupleRow], page: Sequence[Recorded]) -> None:
+        """Hand degraded decisions to the writer, to be judged again."""
+        for recorded in page:
+            event = recorded.event
+            assert isinstance(event, DecisionDegraded), "it wants nothing else"
+            found = await find_decision(connection, event.decision)
+            assert found is not None, "a decision's record is in the entry of its event"
+            payment, record = found
+            await self._act(
+                Rescore(event.decision, payment, record.event, record.outcome),
+                f"{self.name}:{event.decision}",
+            )
+
+
+def _alert(recorded: Recorded) -> dict[str, Any]:
+    event = recorded.event
+    assert isinstance(event, AlertRaised), "it wants nothing else"
+    return {
+        "id": event.alert,
+        "decision": event.decision,
+        "subject": event.payment,
+        "outcome": event.outcome,
+        "opened_at": instant(recorded.ordered_at),
+    }

@@ -1,6 +1,6 @@
 """The only place that touches the decisions room's tables (new rows go with their entry)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -57,26 +57,11 @@ async def list_degraded(
     ]
 
 
-async def add_alert(
-    connection: AsyncConnection[TupleRow],
-    *,
-    alert: int,
-    decision: int,
-    payment: int,
-    outcome: int,
-    opened_at: datetime,
+async def add_alerts(
+    connection: AsyncConnection[TupleRow], alerts: Sequence[dict[str, Any]]
 ) -> None:
-    """Open an alert; one that is open already stays as it is."""
-    await connection.execute(
-        _SQL["add_alert"],
-        {
-            "id": alert,
-            "decision": decision,
-            "subject": payment,
-            "outcome": outcome,
-            "opened_at": opened_at,
-        },
-    )
+    """Open alerts, each given by the columns of its row; those that are open stay as they are."""
+    await connection.cursor().executemany(_SQL["add_alert"], alerts)
 
 
 async def list_alerts(

@@ -64,8 +64,8 @@ class Consumer(Protocol):
     def wants(self) -> frozenset[type[Event]]:
         """Types of events that it takes; it passes the others."""
 
-    async def take(self, connection: AsyncConnection[TupleRow], recorded: Recorded) -> None:
-        """Take one event; effects go through `connection` and commit with the position."""
+    async def take(self, connection: AsyncConnection[TupleRow], page: Sequence[Recorded]) -> None:
+        """Take some events; effects go through `connection` and commit with the position."""
 
 
 async def read_log(
@@ -185,8 +185,8 @@ class ConsumerRunner:
             if through == after:
                 self.positions[consumer.name] = after
                 return False
-            for item in recorded:
-                await consumer.take(connection, item)
+            if recorded:
+                await consumer.take(connection, recorded)
             await connection.execute(
                 _SQL["move_consumer"], {"name": consumer.name, "position": through}
             )

@@ -1,6 +1,7 @@
 """Consumers take every event once, in order, and stop at a gap."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,13 +30,14 @@ class Counting:
     name: str = "tests.counting"
     wants: frozenset[type] = frozenset({REGISTERED})
 
-    async def take(self, connection: AsyncConnection[TupleRow], recorded: Recorded) -> None:
-        await connection.execute("INSERT INTO tests.seen VALUES (%s)", (recorded.position,))
-        self.taken.append(recorded.position)
-        if recorded.position == self.fails_at:
-            self.fails_at = None
-            message = "the effect of this event failed"
-            raise RuntimeError(message)
+    async def take(self, connection: AsyncConnection[TupleRow], page: Sequence[Recorded]) -> None:
+        for recorded in page:
+            await connection.execute("INSERT INTO tests.seen VALUES (%s)", (recorded.position,))
+            self.taken.append(recorded.position)
+            if recorded.position == self.fails_at:
+                self.fails_at = None
+                message = "the effect of this event failed"
+                raise RuntimeError(message)
 
 
 async def register(bank: Bank, count: int) -> None:

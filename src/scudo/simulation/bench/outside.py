@@ -272,6 +272,7 @@ def _port(process: "subprocess.Popen[str]") -> int:
 def _disturbed(folder: Path, terms: Terms, report: Report) -> Iterator[None]:
     """One CHECKPOINT and one verify, at a third and at two thirds of the time."""
     stopped = threading.Event()
+    verifies: list[subprocess.Popen[bytes]] = []
 
     def disturb() -> None:
         if stopped.wait(terms.seconds / 3):
@@ -282,24 +283,33 @@ def _disturbed(folder: Path, terms: Terms, report: Report) -> Iterator[None]:
             admin.execute("CHECKPOINT")
         if stopped.wait(terms.seconds / 3):
             return
-        command = Path(sys.executable).with_name("scudo")
         began = time.perf_counter()
-        subprocess.run(
-            [str(command), "verify", "--json"],
-            env=os.environ | {"SCUDO_HOME": str(folder)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
-        )
+        verifies.append(_verify_beside(folder))
+        assert verifies[0].wait() == 0, "the books do not add up, or nobody could tell"
         report(f"   one CHECKPOINT, one verify ({time.perf_counter() - began:.1f} s) meanwhile")
 
     nemesis = threading.Thread(target=disturb)
     nemesis.start()
     try:
         yield
+    except BaseException:
+        for verify in verifies:
+            verify.terminate()
+        raise
     finally:
         stopped.set()
         nemesis.join()
+
+
+def _verify_beside(folder: Path) -> "subprocess.Popen[bytes]":
+    """`scudo verify` as a service manager starts it: in a session of its own."""
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("scudo")), "verify", "--json"],
+        env=os.environ | {"SCUDO_HOME": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
