@@ -15,8 +15,8 @@ from tests.history.check import check
 from tests.history.decided import decision_problems
 from tests.model.replay import fence_problems, read_stored
 
-from scudo.bootstrap import Bank
-from scudo.fabric import Entry, evaluation, writer
+from scudo.bootstrap import Bank, rooms
+from scudo.fabric import Entry, deadlines, evaluation, writer
 from scudo.fabric.evaluation import Evaluation
 from scudo.fabric.log import Batch, batch
 from scudo.kernel import GENESIS, chain
@@ -233,6 +233,14 @@ async def worked(database: Any, folder: Any, patch: Patch, *, pause_s: float = 0
 def test_a_sound_bank_is_found_sound(database, tmp_path, monkeypatch):
     """Without a defect nothing is found, though batches were broken in every way."""
     assert asyncio.run(worked(database, tmp_path, Patch(monkeypatch))) == []
+
+
+def test_a_bank_that_keeps_little_in_memory_is_found_sound(database, tmp_path, monkeypatch):
+    """What waits is let go of at once, and loaded one by one shortly before it expires."""
+    monkeypatch.setattr(deadlines, "_RESTING_MAX", 0)
+    monkeypatch.setattr(rooms, "_SOON_US", 200_000)
+    monkeypatch.setattr(rooms, "_EXPIRING_MAX", 1)
+    assert asyncio.run(worked(database, tmp_path, Patch(monkeypatch), pause_s=1)) == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import psycopg
+import pytest
 from tests.conftest import Database
 from tests.history.banks import opened
 
@@ -14,11 +15,20 @@ from scudo.bootstrap import CATALOGUE, Bank
 from scudo.decisions import dump_state, load_policy
 from scudo.decisions.events import DecisionRescored
 from scudo.decisions.policy import STANDARD
-from scudo.fabric import read_log, replay_from
+from scudo.fabric import deadlines, read_log, replay_from
 from scudo.identity import CustomerKind, RegisterCustomer
 from scudo.kernel import Prefix, ids
-from scudo.ledger import Mandate, Movement, Nature, OpenAccount, PostJournal, Product, TransferKind
-from scudo.payments import AuthoriseCard, Pay
+from scudo.ledger import (
+    Mandate,
+    Movement,
+    Nature,
+    OpenAccount,
+    PostBulk,
+    PostJournal,
+    Product,
+    TransferKind,
+)
+from scudo.payments import AuthoriseCard, Capture, Pay
 
 EUR = 978
 #: Says no when it does not know how often the card was used.
@@ -90,13 +100,11 @@ def pay(debit: int, credit: int, *, amount: int) -> Pay:
     return Pay(debit, credit, amount, EUR, None, None, None, None, None, None, None)
 
 
-def memory(bank: Bank) -> tuple[bytes, list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Features' state, open payments and open holds, in comparable form."""
+def memory(bank: Bank) -> bytes:
+    """Features' state, in comparable form."""
     file = io.BytesIO()
     dump_state(bank.rooms.gatekeeper.state, file, position=bank.conveyor.head.position)
-    payments = sorted((p.id, *p.state()) for p in bank.rooms.payments.payments.values())
-    holds = sorted((h.id, h.remaining, h.expires_at) for h in bank.rooms.book.holds.values())
-    return file.getvalue(), payments, holds
+    return file.getvalue()
 
 
 async def work(bank: Bank) -> None:
@@ -115,7 +123,7 @@ class TestStart:
     """A start rebuilds exactly what a running bank would have in memory."""
 
     def test_rebuilds_from_the_log_alone(self, database: Database, tmp_path: Path) -> None:
-        """Features, open payments and holds are the same after a start without a snapshot."""
+        """Features are the same after a start without a snapshot."""
 
         async def scenario() -> None:
             async with opened(database.dsn, tmp_path) as (bank, _):
@@ -183,6 +191,72 @@ class TestStart:
                 assert memory(bank) == before
 
         asyncio.run(scenario())
+
+
+class TestWaiting:
+    """What waits for long is in the database, and in memory only when it is needed."""
+
+    def test_is_not_loaded_at_the_start_and_can_be_acted_on(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """An authorisation that ends in a week is captured after a start that did not load it."""
+
+        async def scenario() -> None:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                (account,) = await open_accounts(bank, 1)
+                authorised = [await tell(bank, card(account), key=f"card{n}") for n in range(3)]
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                assert not bank.rooms.payments.payments
+                assert not bank.rooms.book.holds
+                payment = ids.parse(Prefix.PAYMENT, str(authorised[1]["id"]))
+                captured = await tell(bank, Capture(payment, 1_000, final=True), key="capture")
+                assert captured["status"] == "captured"
+
+        asyncio.run(scenario())
+
+    def test_leaves_memory_but_for_the_newest(
+        self, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However many authorisations are open, memory holds a bounded number of them."""
+        monkeypatch.setattr(deadlines, "_RESTING_MAX", 5)
+
+        async def scenario() -> None:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                accounts = await open_accounts(bank, 3)
+                for number in range(40):
+                    await tell(bank, card(accounts[number % 3]), key=f"card{number}")
+                # The newest, those under way, and those prepared since.
+                assert len(bank.rooms.payments.payments) <= 5 + 3
+                assert len(bank.rooms.book.holds) <= 5 + 3
+
+        asyncio.run(scenario())
+
+    @pytest.mark.parametrize("count", [3, 300])
+    def test_expires_before_anything_else_after_a_stop(
+        self, database: Database, tmp_path: Path, count: int
+    ) -> None:
+        """More holds of one moment than are loaded at once end before the next payment is taken."""
+
+        async def scenario() -> tuple[list[str], dict[str, object]]:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                a, b = await open_accounts(bank, 2, funds=count)
+                soon = bank.conveyor.head.ordered_at + 1_500_000
+                hold = Movement(TransferKind.HOLD, 1, EUR, a, b, expires_at=soon)
+                await tell(
+                    bank, PostBulk(Mandate.SETTLEMENT, ((hold,),) * count, "all of it"), key="holds"
+                )
+                before = bank.conveyor.head.position
+            await asyncio.sleep(1.6)
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                paid = await tell(bank, card(a, amount=count), key="all of it again")
+                async with bank.reads() as connection:
+                    recorded, _ = await read_log(connection, CATALOGUE, after=before, limit=999)
+            return [type(each.event).__name__ for each in recorded], paid
+
+        events, paid = asyncio.run(scenario())
+        assert events[:count] == ["HoldExpired"] * count
+        assert events.count("HoldExpired") == count
+        assert paid["status"] == "authorised"
 
 
 class TestConsumersOfTheBank:

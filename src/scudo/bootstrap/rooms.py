@@ -53,6 +53,10 @@ def _events(*modules: ModuleType) -> Iterable[type[Event]]:
 
 #: So many accounts and customers are in memory from the start; the others come when needed.
 WARM: Final = 200_000
+#: What expires within so long is in memory, ready to be carried out on time.
+_SOON_US: Final = 300 * 1_000_000
+#: So much that expires is loaded at once; after a long stop the rest comes when that is done.
+_EXPIRING_MAX: Final = 256
 #: Every event of the bank.
 CATALOGUE: Final = EventCatalogue(
     set(_events(identity.events, ledger.events, decisions.events, payments.events))
@@ -108,6 +112,15 @@ class _References:
             self.holds.add(movement.hold)
 
 
+@dataclass(slots=True)
+class _Expiring:
+    """What was found to expire up to a time: ids and times, the earliest first."""
+
+    through: int
+    payments: list[tuple[int, int]] = field(default_factory=list)
+    holds: list[tuple[int, int]] = field(default_factory=list)
+
+
 class Rooms:
     """The rooms as the conveyor sees them: one application over one state in memory."""
 
@@ -123,6 +136,8 @@ class Rooms:
         self._payment_store = PaymentStore(self.payments)
         self._stores = (self._identity_store, self._ledger_store, self._payment_store)
         self._prepared = _References()
+        self._decided = _References()
+        self.known_until = 0
         acts = Acts(self.payments)
         self._handlers: dict[type[Command], Callable[[Any, Entry], Answer]] = {
             RegisterCustomer: self.registry.register,
@@ -149,27 +164,29 @@ class Rooms:
         return self._stores
 
     async def load(self, connection: AsyncConnection[TupleRow]) -> None:
-        """Load what must be in memory: what time may make due, and what is the bank's own."""
-        # All of it is found by indexes, whatever statistics say of tables that have just grown.
+        """Load what must be in memory: what is the bank's own."""
+        # It is found by an index, whatever statistics say of a table that has just grown.
         await connection.execute("SET enable_seqscan = off")
         await self._ledger_store.load_house(connection)
-        await self._payment_store.load_waiting(connection)
 
     async def warm(self, connection: AsyncConnection[TupleRow]) -> None:
         """Load the newest accounts and customers, so that first payments need not wait for them."""
         await self._ledger_store.load_newest(connection, limit=WARM)
         await self._identity_store.load_newest(connection, limit=WARM)
 
-    def prepare(self, lookup: Lookup, commands: Sequence[Command]) -> Iterator[None]:
-        """Ask for what these commands refer to and memory does not hold."""
+    def prepare(self, lookup: Lookup, commands: Sequence[Command], *, until: int) -> Iterator[None]:
+        """Ask for what these commands refer to, and what expires soon, and memory does not hold."""
         # What was prepared before has not been decided yet, and finds in memory what it found.
-        self._ledger_store.tidy(self._prepared.holds)
-        self._payment_store.tidy(self._prepared.payments)
+        earlier, decided = self._prepared, self._decided
+        self._ledger_store.holds.tidy(needed=earlier.holds, seen=decided.holds)
+        self._payment_store.waiting.tidy(needed=earlier.payments, seen=decided.payments)
+        self._decided = earlier
         wanted = prepared = self._prepared = _References()
         for command in commands:
             wanted.collect(command)
-        # At most four times: a payment has a hold, a hold its accounts, an account its owner.
-        while wanted:
+        expiring, known_until = self._ask_expiring(lookup, until), self.known_until
+        # A few times: a payment has a command and a hold, a hold its accounts, these an owner.
+        while wanted or expiring is not None:
             self._payment_store.ask(lookup, wanted.payments)
             self._ledger_store.ask_holds(lookup, wanted.holds)
             self._ledger_store.ask_accounts(lookup, wanted.accounts)
@@ -178,6 +195,33 @@ class Rooms:
             prepared.payments |= wanted.payments
             yield
             wanted = self._behind(wanted)
+            if expiring is not None:
+                wanted.payments.update(number for number, _ in expiring.payments)
+                wanted.holds.update(number for number, _ in expiring.holds)
+                known_until, expiring = self._keep_expiring(expiring), None
+        self.known_until = known_until
+
+    def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":
+        """Ask for what expires soon after `until`, unless enough of it is known."""
+        known = self.known_until
+        if until + _SOON_US // 2 <= known or (until > known and self.has_due(known)):
+            return None
+        expiring = _Expiring(until + _SOON_US)
+        for residence in (self._payment_store.waiting, self._ledger_store.holds):
+            residence.reach_to(expiring.through)
+        window = {"after": known, "through": expiring.through, "limit": _EXPIRING_MAX}
+        self._payment_store.ask_expiring(lookup, **window, take=expiring.payments.extend)
+        self._ledger_store.ask_expiring(lookup, **window, take=expiring.holds.extend)
+        return expiring
+
+    def _keep_expiring(self, expiring: "_Expiring") -> int:
+        """Keep the deadlines that were found; up to what time nothing is missing."""
+        self._payment_store.waiting.found(expiring.payments)
+        self._ledger_store.holds.found(expiring.holds)
+        return min(
+            found[-1][1] if len(found) >= _EXPIRING_MAX else expiring.through
+            for found in (expiring.payments, expiring.holds)
+        )
 
     def _behind(self, found: _References) -> _References:
         """What those refer to that have been found."""
@@ -254,4 +298,5 @@ class Rooms:
         """Drop every cache of stored state, and load again what must be in memory."""
         for store in self._stores:
             store.forget()
+        self.known_until = 0
         await self.load(connection)

@@ -21,6 +21,7 @@ from scudo.fabric.consumers import (
     replay_from,
 )
 from scudo.fabric.conveyor import Conveyor
+from scudo.fabric.deadlines import Deadlines, Residence
 from scudo.fabric.evidence import BadRow, RowBroken, Seen, Stretch, Witness
 from scudo.fabric.log import (
     INSTANT,
@@ -33,8 +34,8 @@ from scudo.fabric.log import (
     Head,
 )
 from scudo.fabric.log.errors import BankUnavailable, ClockIsLive, WriterFenced
-from scudo.fabric.lookup import Lookup
-from scudo.fabric.queries import ask_commands, find_commands
+from scudo.fabric.lookup import Lookup, Take
+from scudo.fabric.queries import ask_commands
 from scudo.fabric.reads import ReadPool
 from scudo.fabric.rows import (
     HEADER,
@@ -67,6 +68,7 @@ __all__ = [
     "Consumer",
     "ConsumerRunner",
     "Conveyor",
+    "Deadlines",
     "Entry",
     "Event",
     "EventCatalogue",
@@ -79,11 +81,13 @@ __all__ = [
     "Lookup",
     "ReadPool",
     "Recorded",
+    "Residence",
     "RowBroken",
     "Seen",
     "Store",
     "Stretch",
     "Table",
+    "Take",
     "Tally",
     "TextArray",
     "Tokeniser",
@@ -95,7 +99,6 @@ __all__ = [
     "WriterFenced",
     "add_consumer",
     "ask_commands",
-    "find_commands",
     "first_int8",
     "idempotency_digest",
     "is_batch_end",

@@ -77,7 +77,8 @@ class Ahead:
         asked, self._asked = self._asked, None
         assert asked is None or asked.items is items, "what is looked up is carried next"
         if asked is None:
-            asked = _Asked(items, self._evaluation.look_up(items, self._lookup()), [])
+            task = self._evaluation.look_up(items, self._lookup(), onto=head)
+            asked = _Asked(items, task, [])
         known = await asked.task
         return self._evaluation.evaluate(items, known, head=head, recent=asked.recent)
 
@@ -130,7 +131,7 @@ class Ahead:
         if not items:
             return None
         try:
-            task = self._evaluation.look_up(items, self._lookup())
+            task = self._evaluation.look_up(items, self._lookup(), onto=before.batch)
         except psycopg.Error:
             # It is met again when these items are carried alone.
             self._line.put_back(items)

@@ -30,8 +30,15 @@ class Application(Protocol):
     def stores(self) -> Sequence[Store]:
         """The rooms' unchained writes, in lock order."""
 
-    def prepare(self, lookup: Lookup, commands: Sequence[Command]) -> Iterator[None]:
+    @property
+    def known_until(self) -> int:
+        """Log time, microseconds, up to which all that expires is known in memory."""
+
+    def prepare(self, lookup: Lookup, commands: Sequence[Command], *, until: int) -> Iterator[None]:
         """Ask for what these commands refer to and memory does not hold.
+
+        And for what expires until they are decided, about at `until`: all of it, or as much
+        as memory takes at once; `known_until` says which.
 
         Yields whenever what was asked must be answered before it can go on. What it finds in
         memory stays there until the commands are decided; by then it may have been called once
@@ -52,7 +59,10 @@ class Application(Protocol):
         """Whether `due` would give a command."""
 
     def due(self, now: int) -> Command | None:
-        """The next command that time itself gives (an expiry) at or before `now`."""
+        """The next command that time itself gives (an expiry) at or before `now`.
+
+        Of what is known in memory.
+        """
 
     def begin(self) -> None:
         """A batch begins, perhaps on top of one that is being committed.

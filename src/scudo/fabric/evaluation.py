@@ -81,7 +81,10 @@ class Evaluation:
 
     def is_due(self, head: Head) -> bool:
         """Whether time has made something due that may be carried out now."""
-        return self._now() >= self.due_from and self._application.has_due(self.log_time(head))
+        now, application = self.log_time(head), self._application
+        return self._now() >= self.due_from and (
+            now > application.known_until or application.has_due(now)
+        )
 
     def undo(self, gathered: Gathered | None) -> None:
         """Leave no trace in memory of the newest batch."""
@@ -126,8 +129,15 @@ class Evaluation:
             gathered.plan = Writer.plan(gathered.batch, self._application.stores)
         return gathered.plan
 
-    def look_up(self, items: Sequence[Item], lookup: Lookup) -> asyncio.Task[Known]:
+    def look_up(
+        self, items: Sequence[Item], lookup: Lookup, *, onto: Head | Batch
+    ) -> asyncio.Task[Known]:
         """Load what items refer to, and find those whose key was answered before.
+
+        Args:
+            items: to be decided.
+            lookup: the connection that is asked.
+            onto: what they are decided on top of, as far as is known yet.
 
         The first questions are on their way on return. One more look-up may begin before these
         items are decided.
@@ -139,10 +149,19 @@ class Evaluation:
         keys = UuidArray(item.key for item in items if item.key is not None)
         if keys:
             lookup.ask(_SQL["find_keys"], {"keys": keys}, found.extend)
-        waves = self._application.prepare(lookup, [item.command for item in items])
+        waves = self._application.prepare(
+            lookup, [item.command for item in items], until=self._until(items, onto)
+        )
         next(waves, None)
         lookup.send()
         return asyncio.create_task(self._look_up(lookup, waves, found))
+
+    def _until(self, items: Sequence[Item], onto: Head | Batch) -> int:
+        """About at what log time items will be decided."""
+        now = self._now()
+        idle = onto.ordered_at if onto.clock == "file" else now
+        times = [i.at if i.at is not None else now if i.client else idle for i in items] or [idle]
+        return max(onto.ordered_at, *times)
 
     async def _look_up(
         self, lookup: Lookup, waves: Iterator[None], found: list[tuple[Any, ...]]
@@ -193,7 +212,8 @@ class Evaluation:
     def _run_due(self, gathered: Gathered, until: int) -> bool:
         """Carry out what time has made due before `until`, each at its own entry.
 
-        False when more is due than one batch takes: what comes after it must wait.
+        False when more is due than one batch takes, or than memory knows: what comes after
+        it must wait.
 
         Raises:
             RuntimeError: something due was refused.
@@ -201,10 +221,11 @@ class Evaluation:
         batch, application = gathered.batch, self._application
         if self._now() < self.due_from:
             return True
+        known_until = application.known_until
         for _ in range(self._limits.batch):
-            command = application.due(until)
+            command = application.due(min(until, known_until))
             if command is None:
-                return True
+                return until <= known_until
             self.has_run_due = True
             entry = batch.entry(client=0, owner=None, now=until, at=None)
             try:
@@ -214,7 +235,7 @@ class Evaluation:
                 raise RuntimeError(f"what was due was refused: {refusal.code}") from None
             if entry.events:
                 batch.close(entry, command=command, answer=answer, key=None)
-        return not application.has_due(until)
+        return until <= known_until and not application.has_due(until)
 
     def _repeat(
         self, gathered: Gathered, item: Item, known: Known, recent: Sequence[Keys]

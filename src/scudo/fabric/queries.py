@@ -47,14 +47,6 @@ async def list_entries(
     return [StoredEntry(*entry) for entry in await cursor.fetchall()]
 
 
-async def find_commands(
-    connection: AsyncConnection[TupleRow], positions: Sequence[int]
-) -> dict[int, bytes]:
-    """The canonical commands of the entries at these positions."""
-    cursor = await connection.execute(_READS["find_commands"], {"positions": list(positions)})
-    return {position: bytes(command) for position, command in await cursor.fetchall()}
-
-
 def ask_commands(lookup: Lookup, positions: Iterable[int], take: Take) -> None:
     """Ask for the position and canonical command of each of these entries."""
     lookup.ask(_READS["find_commands"], {"positions": Int8Array(positions)}, take)

@@ -69,6 +69,16 @@ class Touched(Generic[T]):
         things, _ = self._open.popleft()
         self._stored.update(things)
 
+    def is_open(self, number: int) -> bool:
+        """Whether an open batch touches a thing."""
+        return any(number in things for things, _ in self._open)
+
+    def unsettled(self) -> Iterator[T]:
+        """All that may differ from what a look into the database finds now."""
+        for things, _ in self._open:
+            yield from things.values()
+        yield from self._stored.values()
+
     def settled(self, needed: Container[int]) -> Iterator[T]:
         """What batches have stored, is not needed, and no open batch touches again, once each.
 
@@ -76,7 +86,7 @@ class Touched(Generic[T]):
         """
         stored, self._stored = self._stored, {}
         for number, thing in stored.items():
-            if number in needed or any(number in things for things, _ in self._open):
+            if number in needed or self.is_open(number):
                 self._stored[number] = thing
             else:
                 yield thing

@@ -119,6 +119,11 @@ def _statement(update: Guarded, code: str = _STALE_ROWS) -> Statement:
     return Statement(sql, types, parameters)
 
 
+#: What is asked is always asked by keys, whatever statistics say of tables that have just
+#: grown: planning anew could only find the same.
+BY_KEYS: Final = ("SET plan_cache_mode = force_generic_plan", "SET enable_seqscan = off")
+
+
 class StaleState(Exception):
     """A guarded update did not find the rows as memory says they are."""
 
@@ -221,8 +226,8 @@ class Writer:
         self._prepared = {}
         self._scout = await self._connect()
         for each in (connection, self._scout):
-            # What is asked is always asked by keys: planning anew could only find the same.
-            await each.execute("SET plan_cache_mode = force_generic_plan")
+            for setting in BY_KEYS:
+                await each.execute(setting)
         self._lookup = Lookup(self._scout)
         return connection
 

@@ -5,11 +5,10 @@ database with the batch. Memory is a cache: the guarded updates of the store ref
 that rests on anything else than what is stored.
 """
 
-import heapq
 import struct
 from typing import Final
 
-from scudo.fabric import Entry, Table, Touched
+from scudo.fabric import Deadlines, Entry, Table, Touched
 from scudo.kernel import (
     POSTGRES_EPOCH_DAY,
     POSTGRES_EPOCH_US,
@@ -82,7 +81,7 @@ class Book:
         self.house: dict[tuple[int, int], int] = {}
         self.touched: Touched[Account] = Touched()
         self.touched_holds: Touched[Hold] = Touched()
-        self.expiries: list[tuple[int, int]] = []
+        self.expiries = Deadlines()
 
     # ---- looking up
 
@@ -249,8 +248,7 @@ class Book:
         self.holds[hold.id] = hold
         self.touched_holds.add(hold)
         entry.undo(self._unplace, hold.id)
-        # An entry of the heap whose hold is gone or has ended is skipped when it comes up.
-        heapq.heappush(self.expiries, (expires_at, hold.id))
+        self.expiries.add(expires_at, hold.id)
         return hold
 
     def _unplace(self, number: int) -> None:
@@ -356,14 +354,13 @@ class Book:
 
     def next_expiry(self, now: int) -> Hold | None:
         """The open hold whose time passed first, at or before `now`."""
-        heap = self.expiries
-        while heap and heap[0][0] <= now:
-            at, number = heap[0]
+        while (first := self.expiries.first(now)) is not None:
+            at, number = first
             hold = self.holds.get(number)
             # A hold that was taken back leaves its date here, and its number to another one.
             if hold is not None and hold.status == HoldStatus.OPEN and hold.expires_at == at:
                 return hold
-            heapq.heappop(heap)
+            self.expiries.drop_first()
         return None
 
     # ---- the one place that changes balances
@@ -400,7 +397,7 @@ class Book:
     ) -> None:
         if status != HoldStatus.OPEN:
             # `next_expiry` drops the date of an ended hold; one that is open again needs it.
-            entry.undo(heapq.heappush, self.expiries, (hold.expires_at, hold.id))
+            entry.undo(self.expiries.add, hold.expires_at, hold.id)
         entry.undo(
             hold.restore, hold.held, hold.captured, hold.remaining, hold.status, hold.version
         )

@@ -1,13 +1,13 @@
 """The only place that touches the ledger's tables."""
 
 import struct
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo.fabric import Guarded, Int8Array, Lookup, Table, queries
+from scudo.fabric import Guarded, Int8Array, Lookup, Residence, Table, Take, queries
 from scudo.kernel import POSTGRES_EPOCH_US
 from scudo.ledger.book import Book
 from scudo.ledger.model import Account, Authority, AuthorityKind, Hold, HoldStatus
@@ -65,6 +65,9 @@ class LedgerStore:
     def __init__(self, book: Book) -> None:
         """Serve one book."""
         self._book = book
+        self.holds = Residence(
+            book.holds, book.touched_holds, book.expiries, waits_until=_waits_until
+        )
 
     # ---- within a batch
 
@@ -97,12 +100,6 @@ class LedgerStore:
         self._book.touched.committed()
         self._book.touched_holds.committed()
 
-    def tidy(self, needed: Container[int]) -> None:
-        """Ended holds leave memory, unless they are needed."""
-        for hold in self._book.touched_holds.settled(needed):
-            if hold.status != HoldStatus.OPEN:
-                self._book.holds.pop(hold.id, None)
-
     def aborted(self) -> None:
         """The newest batch was undone."""
         self._book.touched.aborted()
@@ -113,23 +110,17 @@ class LedgerStore:
     def forget(self) -> None:
         """Drop what can be loaded again: accounts and holds."""
         self._book.accounts.clear()
-        self._book.holds.clear()
-        self._book.touched_holds.forget()
+        self.holds.forget()
 
     async def load_house(self, connection: AsyncConnection[TupleRow]) -> None:
-        """Load the bank's own accounts and every open hold with its accounts, once at start."""
+        """Load the bank's own accounts."""
         cursor = await connection.execute(_SQL["load_house"])
         book = self._book
         book.house = {
             (product, currency): number for number, product, currency in await cursor.fetchall()
         }
-        cursor = await connection.execute(_SQL["load_open_holds"], binary=True)
-        self._keep_holds(await cursor.fetchall())
-        book.expiries = sorted((hold.expires_at, hold.id) for hold in book.holds.values())
-        sides = {side for hold in book.holds.values() for side in hold.sides}
-        missing = {*book.house.values(), *sides}.difference(book.accounts)
         cursor = await connection.execute(
-            _SQL["load_accounts"], {"ids": list(missing)}, binary=True
+            _SQL["load_accounts"], {"ids": list(book.house.values())}, binary=True
         )
         self._keep_accounts(await cursor.fetchall())
 
@@ -152,6 +143,16 @@ class LedgerStore:
         if missing:
             lookup.ask(_SQL["load_holds"], {"ids": missing}, self._keep_holds)
 
+    def ask_expiring(
+        self, lookup: Lookup, *, after: int, through: int, limit: int, take: Take
+    ) -> None:
+        """Ask for open holds that expire within a window: id and time, the earliest first.
+
+        Of more than `limit`, those are given that expire first, all of the last moment.
+        """
+        window = {"after": after, "through": through, "limit": limit}
+        lookup.ask(_SQL["find_expiring"], window, take)
+
     def _keep_accounts(self, rows: Iterable[TupleRow]) -> None:
         for row in rows:
             self._book.accounts.setdefault(row[0], _account(row))
@@ -159,6 +160,10 @@ class LedgerStore:
     def _keep_holds(self, rows: Iterable[TupleRow]) -> None:
         for row in rows:
             self._book.holds.setdefault(row[0], _hold(row))
+
+
+def _waits_until(hold: Hold) -> int | None:
+    return hold.expires_at if hold.status == HoldStatus.OPEN else None
 
 
 def _account(row: TupleRow) -> Account:

@@ -1,12 +1,11 @@
 """The way of a payment: gate, then ledger, in one entry of the log."""
 
-import heapq
 from typing import Final
 
 import msgspec
 
 from scudo.decisions import Gate, GateEvent, Gatekeeper, Outcome, Verdict
-from scudo.fabric import Answer, Entry, Touched, refused
+from scudo.fabric import Answer, Deadlines, Entry, Touched, refused
 from scudo.identity import Registry
 from scudo.kernel import Prefix, Refusal, ids, positive_amount, rfc3339
 from scudo.ledger import Account, Authority, Book, Product
@@ -72,7 +71,7 @@ class Payments:
         self.gatekeeper = gatekeeper
         self.payments: dict[int, Payment] = {}
         self.touched: Touched[Payment] = Touched()
-        self.expiries: list[tuple[int, int]] = []
+        self.expiries = Deadlines()
 
     def payment(self, entry: Entry, number: int) -> Payment:
         """Find a payment that was prepared, among those that the entry may touch.
@@ -89,13 +88,12 @@ class Payments:
 
     def next_expiry(self, now: int) -> Payment | None:
         """The waiting payment whose time passed first, at or before `now`."""
-        heap = self.expiries
-        while heap and heap[0][0] <= now:
-            at, number = heap[0]
+        while (first := self.expiries.first(now)) is not None:
+            at, number = first
             payment = self.payments.get(number)
             if payment is not None and payment.expires_at == at:
                 return payment
-            heapq.heappop(heap)
+            self.expiries.drop_first()
         return None
 
     def change(self, entry: Entry, payment: Payment) -> None:
@@ -103,7 +101,7 @@ class Payments:
         entry.correlation = payment.id
         if payment.expires_at is not None:
             # `next_expiry` drops a date that no longer holds; one that holds again is needed.
-            entry.undo(heapq.heappush, self.expiries, (payment.expires_at, payment.id))
+            entry.undo(self.expiries.add, payment.expires_at, payment.id)
         entry.undo(
             payment.restore, payment.state(), payment.hold, payment.expires_at, payment.request
         )
@@ -278,8 +276,7 @@ class Payments:
     def _wait(self, payment: Payment, command: AuthoriseCard | Pay, expires_at: int) -> None:
         payment.request = _pack(command)
         payment.expires_at = expires_at
-        # An item of the heap whose payment no longer waits until then is skipped.
-        heapq.heappush(self.expiries, (expires_at, payment.id))
+        self.expiries.add(expires_at, payment.id)
 
     def _authorise(self, entry: Entry, payment: Payment, command: AuthoriseCard) -> Answer:
         lasts = command.expires_in_s * _SECOND_US or AUTHORISATION_US

@@ -2,19 +2,19 @@
 
 import functools
 import struct
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo.fabric import (
     Guarded,
     Int8Array,
     Lookup,
+    Residence,
     Table,
+    Take,
     ask_commands,
-    find_commands,
     queries,
 )
 from scudo.kernel import POSTGRES_EPOCH_US
@@ -54,6 +54,9 @@ class PaymentStore:
     def __init__(self, payments: Payments) -> None:
         """Serve the payments that the writer sees."""
         self._payments = payments
+        self.waiting = Residence(
+            payments.payments, payments.touched, payments.expiries, waits_until=_waits_until
+        )
 
     def locks(self) -> Iterable[Guarded]:
         """Guarded update of the payments that the batch changed."""
@@ -77,31 +80,13 @@ class PaymentStore:
         """The oldest batch is stored."""
         self._payments.touched.committed()
 
-    def tidy(self, needed: Container[int]) -> None:
-        """Payments that wait for nothing leave memory, unless they are needed."""
-        for payment in self._payments.touched.settled(needed):
-            if payment.status not in WAITING:
-                self._payments.payments.pop(payment.id, None)
-
     def aborted(self) -> None:
         """The newest batch was undone."""
         self._payments.touched.aborted()
 
     def forget(self) -> None:
         """Drop what can be loaded again."""
-        self._payments.payments.clear()
-        self._payments.touched.forget()
-
-    async def load_waiting(self, connection: AsyncConnection[TupleRow]) -> None:
-        """Load every payment that waits for something, once at start."""
-        cursor = await connection.execute(_SQL["load_waiting"], binary=True)
-        loaded = {row[0]: _payment(row) for row in await cursor.fetchall()}
-        self._keep_requests(loaded, (await find_commands(connection, list(loaded))).items())
-        self._payments.expiries = sorted(
-            (payment.expires_at, payment.id)
-            for payment in self._payments.payments.values()
-            if payment.expires_at is not None
-        )
+        self.waiting.forget()
 
     def ask(self, lookup: Lookup, wanted: Iterable[int]) -> None:
         """Ask for payments that memory does not hold; unknown ids stay unknown."""
@@ -110,24 +95,31 @@ class PaymentStore:
             take = functools.partial(self._keep, lookup)
             lookup.ask(_SQL["load_payments"], {"ids": missing}, take)
 
-    def _keep(self, lookup: Lookup, rows: Iterable[TupleRow]) -> None:
-        waiting: dict[int, Payment] = {}
-        for row in rows:
-            payment = _payment(row)
-            if payment.status in WAITING:
-                waiting[payment.id] = payment
-            else:
-                self._payments.payments.setdefault(payment.id, payment)
-        if waiting:
-            ask_commands(lookup, waiting, functools.partial(self._keep_requests, waiting))
-
-    def _keep_requests(
-        self, waiting: Mapping[int, Payment], requests: Iterable[tuple[int, bytes]]
+    def ask_expiring(
+        self, lookup: Lookup, *, after: int, through: int, limit: int, take: Take
     ) -> None:
-        """The log keeps what was asked: the command of the entry that gave birth to a payment."""
+        """Ask for waiting payments that expire within a window: id and time, the earliest first.
+
+        Of more than `limit`, those are given that expire first, all of the last moment.
+        """
+        window = {"after": after, "through": through, "limit": limit}
+        lookup.ask(_SQL["find_expiring"], window, take)
+
+    def _keep(self, lookup: Lookup, rows: Iterable[TupleRow]) -> None:
+        kept = self._payments.payments
+        loaded = [kept.setdefault(row[0], _payment(row)) for row in rows]
+        # The log keeps what was asked: the command of the entry that gave birth to a payment.
+        waiting = [payment.id for payment in loaded if payment.status in WAITING]
+        if waiting:
+            ask_commands(lookup, waiting, self._keep_requests)
+
+    def _keep_requests(self, requests: Iterable[tuple[int, bytes]]) -> None:
         for number, command in requests:
-            waiting[number].request = command
-            self._payments.payments.setdefault(number, waiting[number])
+            self._payments.payments[number].request = command
+
+
+def _waits_until(payment: Payment) -> int | None:
+    return payment.expires_at if payment.status in WAITING else None
 
 
 def _payment(row: TupleRow) -> Payment:

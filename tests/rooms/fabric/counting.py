@@ -100,7 +100,9 @@ class Counters:
         if new:
             yield COUNTER, [_ROW.pack(2, 8, n, 8, self.values[n]) for n in new]
 
-    def prepare(self, lookup: Any, commands: Any) -> Any:
+    known_until = 1 << 62
+
+    def prepare(self, lookup: Any, commands: Any, *, until: int) -> Any:
         """Everything is in memory."""
         return iter(())
 

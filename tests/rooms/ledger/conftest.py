@@ -34,6 +34,10 @@ class Desk:
     )
     now: int = NOON
 
+    def __post_init__(self) -> None:
+        # There is no database where a distant deadline could wait.
+        self.book.expiries.reach = NOON + 10**18
+
     def entry(self) -> Entry:
         """Begin an entry; ids are told apart by its position."""
         self.now += SECOND_US

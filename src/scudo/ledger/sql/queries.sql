@@ -23,12 +23,14 @@ SELECT id, debit_account, credit_account, held, captured, remaining, tolerance_b
 FROM ledger.hold
 WHERE id = ANY(%(ids)s);
 
--- load_open_holds: all holds that are open
-SELECT id, debit_account, credit_account, held, captured, remaining, tolerance_bps,
-    (extract(epoch FROM expires_at) * 1000000)::bigint, authority, authority_kind, code,
-    status, version
+-- find_expiring: open holds that expire within a window, the first first
+SELECT id, (extract(epoch FROM expires_at) * 1000000)::bigint
 FROM ledger.hold
-WHERE status = 1;
+WHERE status = 1
+    AND expires_at > 'epoch'::timestamptz + %(after)s * interval '1 microsecond'
+    AND expires_at <= 'epoch'::timestamptz + %(through)s * interval '1 microsecond'
+ORDER BY expires_at
+FETCH FIRST %(limit)s ROWS WITH TIES;
 
 -- update_accounts: balances after a batch, guarded by the version before it
 UPDATE ledger.account a

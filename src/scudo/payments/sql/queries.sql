@@ -5,12 +5,13 @@ SELECT id, debit_account, credit_account, amount, captured, decision, version,
 FROM payments.payment
 WHERE id = ANY(%(ids)s);
 
--- load_waiting: all payments that wait for something
-SELECT id, debit_account, credit_account, amount, captured, decision, version,
-    (extract(epoch FROM ordered_at) * 1000000)::bigint, currency, kind, status, outcome,
-    discharged, hold, (extract(epoch FROM expires_at) * 1000000)::bigint
+-- find_expiring: payments that expire within a window, the first first
+SELECT id, (extract(epoch FROM expires_at) * 1000000)::bigint
 FROM payments.payment
-WHERE expires_at IS NOT NULL;
+WHERE expires_at > 'epoch'::timestamptz + %(after)s * interval '1 microsecond'
+    AND expires_at <= 'epoch'::timestamptz + %(through)s * interval '1 microsecond'
+ORDER BY expires_at
+FETCH FIRST %(limit)s ROWS WITH TIES;
 
 -- update_payments: payments after a batch, guarded by the version before it
 UPDATE payments.payment p
