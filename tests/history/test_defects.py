@@ -238,7 +238,8 @@ def test_a_sound_bank_is_found_sound(database, tmp_path, monkeypatch):
 def test_a_bank_that_keeps_little_in_memory_is_found_sound(database, tmp_path, monkeypatch):
     """What waits is let go of at once, and loaded one by one shortly before it expires."""
     monkeypatch.setattr(deadlines, "_RESTING_MAX", 0)
-    monkeypatch.setattr(rooms, "_SOON_US", 200_000)
+    monkeypatch.setattr(rooms, "_SOON_US", 0)
+    monkeypatch.setattr(rooms, "_WINDOW_US", 200_000)
     monkeypatch.setattr(rooms, "_EXPIRING_MAX", 1)
     assert asyncio.run(worked(database, tmp_path, Patch(monkeypatch), pause_s=1)) == []
 

@@ -17,7 +17,7 @@ from scudo.decisions.events import DecisionRescored
 from scudo.decisions.policy import STANDARD
 from scudo.fabric import deadlines, read_log, replay_from
 from scudo.identity import CustomerKind, RegisterCustomer
-from scudo.kernel import Prefix, ids
+from scudo.kernel import SECOND_US, Prefix, ids
 from scudo.ledger import (
     Mandate,
     Movement,
@@ -222,9 +222,10 @@ class TestWaiting:
 
         async def scenario() -> None:
             async with opened(database.dsn, tmp_path) as (bank, _):
-                accounts = await open_accounts(bank, 3)
+                accounts = await open_accounts(bank, 20)
                 for number in range(40):
-                    await tell(bank, card(accounts[number % 3]), key=f"card{number}")
+                    answer = await tell(bank, card(accounts[number % 20]), key=f"card{number}")
+                    assert answer["status"] == "authorised"
                 # The newest, those under way, and those prepared since.
                 assert len(bank.rooms.payments.payments) <= 5 + 3
                 assert len(bank.rooms.book.holds) <= 5 + 3
@@ -257,6 +258,37 @@ class TestWaiting:
         assert events[:count] == ["HoldExpired"] * count
         assert events.count("HoldExpired") == count
         assert paid["status"] == "authorised"
+
+    def test_does_not_cut_a_files_batches_short(self, database: Database, tmp_path: Path) -> None:
+        """Hours go by within a batch of a replayed file; what ends ends between payments."""
+        hour = 3_600 * SECOND_US
+        begins_at = 1_700_000_000 * SECOND_US
+
+        async def scenario() -> tuple[int, list[str]]:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                customer = RegisterCustomer("c", CustomerKind.PERSON, 380)
+                account = OpenAccount(1, EUR, Product.CURRENT, Nature.CREDIT, None, None)
+                answers = [
+                    await bank.submit(command, client=1, at=begins_at)
+                    for command in (customer, account)
+                ]
+                before, batches = bank.conveyor.head.position, bank.conveyor.tally.batches
+                payment = msgspec.structs.replace(card(2), expires_in_s=60)
+                sent = [
+                    bank.queue(payment, client=1, key=f"{n}", at=begins_at + (n + 1) * hour)
+                    for n in range(300)
+                ]
+                answers += [await answer for answer in sent]
+                assert {answer.status for answer in answers} == {201}
+                batches = bank.conveyor.tally.batches - batches
+                async with bank.reads() as connection:
+                    recorded, _ = await read_log(connection, CATALOGUE, after=before, limit=9_999)
+            names = [type(each.event).__name__ for each in recorded]
+            return batches, [name for name in names if name in {"HoldPlaced", "PaymentExpired"}]
+
+        batches, events = asyncio.run(scenario())
+        assert events == ["HoldPlaced", *["PaymentExpired", "HoldPlaced"] * 299]
+        assert batches < 20
 
 
 class TestConsumersOfTheBank:

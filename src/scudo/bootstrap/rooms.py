@@ -12,7 +12,7 @@ from scudo import decisions, identity, ledger, payments
 from scudo.decisions import FeatureState, Gatekeeper, Policy, Rescore
 from scudo.fabric import Answer, Command, Entry, Event, EventCatalogue, Lookup, Store
 from scudo.identity import IdentityStore, RegisterCustomer, Registry
-from scudo.kernel import Refusal
+from scudo.kernel import SECOND_US, Refusal
 from scudo.ledger import (
     Book,
     CloseAccount,
@@ -54,8 +54,10 @@ def _events(*modules: ModuleType) -> Iterable[type[Event]]:
 #: So many accounts and customers are in memory from the start; the others come when needed.
 WARM: Final = 200_000
 #: What expires within so long is in memory, ready to be carried out on time.
-_SOON_US: Final = 300 * 1_000_000
-#: So much that expires is loaded at once; after a long stop the rest comes when that is done.
+_SOON_US: Final = 10 * SECOND_US
+#: What expires is looked up for so long at once, but no more of each kind than this; after a
+#: long stop the rest comes when that is done.
+_WINDOW_US: Final = 3_600 * SECOND_US
 _EXPIRING_MAX: Final = 256
 #: Every event of the bank.
 CATALOGUE: Final = EventCatalogue(
@@ -138,6 +140,7 @@ class Rooms:
         self._prepared = _References()
         self._decided = _References()
         self.known_until = 0
+        self._is_behind = False
         acts = Acts(self.payments)
         self._handlers: dict[type[Command], Callable[[Any, Entry], Answer]] = {
             RegisterCustomer: self.registry.register,
@@ -202,11 +205,14 @@ class Rooms:
         self.known_until = known_until
 
     def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":
-        """Ask for what expires soon after `until`, unless enough of it is known."""
+        """Ask for what expires next, unless all that does soon after `until` is known."""
         known = self.known_until
-        if until + _SOON_US // 2 <= known or (until > known and self.has_due(known)):
+        if until + _SOON_US <= known:
             return None
-        expiring = _Expiring(until + _SOON_US)
+        if self._is_behind and until > known and self.has_due(known):
+            # What was loaded is done first, so that memory does not fill after a long stop.
+            return None
+        expiring = _Expiring(until + _WINDOW_US)
         for residence in (self._payment_store.waiting, self._ledger_store.holds):
             residence.reach_to(expiring.through)
         window = {"after": known, "through": expiring.through, "limit": _EXPIRING_MAX}
@@ -216,12 +222,15 @@ class Rooms:
 
     def _keep_expiring(self, expiring: "_Expiring") -> int:
         """Keep the deadlines that were found; up to what time nothing is missing."""
-        self._payment_store.waiting.found(expiring.payments)
-        self._ledger_store.holds.found(expiring.holds)
-        return min(
-            found[-1][1] if len(found) >= _EXPIRING_MAX else expiring.through
+        cut = [
+            found[-1][1]
             for found in (expiring.payments, expiring.holds)
-        )
+            if len(found) >= _EXPIRING_MAX
+        ]
+        self._is_behind, known_until = bool(cut), min(cut, default=expiring.through)
+        self._payment_store.waiting.found(expiring.payments, known_until=known_until)
+        self._ledger_store.holds.found(expiring.holds, known_until=known_until)
+        return known_until
 
     def _behind(self, found: _References) -> _References:
         """What those refer to that have been found."""

@@ -6,7 +6,7 @@ within minutes, and whoever keeps it there asks the database for the next in tim
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Final, Generic, TypeVar
 
 from scudo.fabric.touched import Touched, Versioned
@@ -115,20 +115,26 @@ class Residence(Generic[T]):
         return until is not None and until <= self._deadlines.reach
 
     def reach_to(self, reach: int) -> None:
-        """From now on keep deadlines up to `reach`; the stored ones are to be looked up next.
+        """Keep new deadlines up to `reach`, while the stored ones are being looked up.
 
         What that look cannot see yet, because its batch is under way, is kept here at once.
         """
-        self._deadlines.reach = max(self._deadlines.reach, reach)
+        self._deadlines.reach = reach
         for thing in self._touched.unsettled():
             until = self._waits_until(thing)
             if until is not None:
                 self._deadlines.add(until, thing.id)
 
-    def found(self, stored: Collection[tuple[int, int]]) -> None:
-        """Keep deadlines that are stored: pairs of number and time."""
+    def found(self, stored: Iterable[tuple[int, int]], *, known_until: int) -> None:
+        """Keep deadlines that are stored; nothing is missing up to `known_until`.
+
+        Args:
+            stored: numbers and times.
+            known_until: what expires later will be looked up later.
+        """
         for number, at in stored:
             self._deadlines.add(at, number)
+        self._deadlines.reach = known_until
 
     def forget(self) -> None:
         """Let go of everything that can be loaded again."""
