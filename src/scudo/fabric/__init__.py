@@ -48,7 +48,7 @@ from scudo.fabric.rows import (
     sized,
 )
 from scudo.fabric.stored import Chained, first_int8, read_images
-from scudo.fabric.tokeniser import Tokeniser, load_key
+from scudo.fabric.tokeniser import Tokeniser, load_key, token_from, token_message
 from scudo.fabric.touched import Touched
 from scudo.fabric.verification import Walk
 from scudo.fabric.writer import Guarded, Store, Writer
@@ -114,5 +114,7 @@ __all__ = [
     "routes",
     "settings",
     "sized",
+    "token_from",
+    "token_message",
     "web",
 ]

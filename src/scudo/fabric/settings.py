@@ -5,6 +5,10 @@ SCUDO_HOME           folder of the bank, with all of its state
 SCUDO_DATABASE_URL   your PostgreSQL instead of the embedded one
 SCUDO_PORT           port of the HTTP interface; 0 takes a free one (8420)
 SCUDO_POSTGRES_USER  user that root runs the embedded PostgreSQL as (`postgres`, else `nobody`)
+SCUDO_VAULT_USER     user that root runs the vault as (`scudo-vault`, else `nobody` or `daemon`)
+SCUDO_VAULT_PEERS    further users who may ask the vault, by name, with commas between
+SCUDO_ERASURES       folder for the list of erased persons, outside the database and its backups
+                     (`vault/erasures` in the home)
 """
 
 from collections.abc import Mapping
@@ -35,6 +39,9 @@ class Settings:
     database_url: str | None = None
     port: int = PORT_DEFAULT
     postgres_user: str | None = None
+    vault_user: str | None = None
+    vault_peers: tuple[str, ...] = ()
+    erasures: Path | None = None
 
 
 def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
@@ -47,11 +54,16 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     if url is not None and not url.startswith(_URL_SCHEMES):
         message = "SCUDO_DATABASE_URL does not begin with postgresql://."
         raise SettingInvalid(message)
+    peers = environment.get("SCUDO_VAULT_PEERS") or ""
+    erasures = environment.get("SCUDO_ERASURES")
     return Settings(
         home=_home_from(environment, is_root=is_root),
         database_url=url,
         port=_port_from(environment.get("SCUDO_PORT") or str(PORT_DEFAULT)),
         postgres_user=environment.get("SCUDO_POSTGRES_USER") or None,
+        vault_user=environment.get("SCUDO_VAULT_USER") or None,
+        vault_peers=tuple(name.strip() for name in peers.split(",") if name.strip()),
+        erasures=Path(erasures).expanduser().absolute() if erasures else None,
     )
 
 

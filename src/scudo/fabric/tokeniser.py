@@ -16,6 +16,16 @@ _MASK: Final = (1 << 63) - 1
 _RECENT_MAX: Final = 200_000
 
 
+def token_message(kind: str, value: str) -> bytes:
+    """What is hashed under the key; `kind` keeps equal values of different kinds apart."""
+    return f"{kind}\x00{value}".encode()
+
+
+def token_from(digest: bytes) -> int:
+    """The token that a digest gives: 63 bits, never zero."""
+    return int.from_bytes(digest[:8], "big") & _MASK or 1
+
+
 class Tokeniser:
     """Turns values into tokens of 63 bits with HMAC-SHA256 under one key.
 
@@ -34,8 +44,7 @@ class Tokeniser:
         known = self._recent.get((kind, value))
         if known is not None:
             return known
-        digest = hmac.digest(self._key, f"{kind}\x00{value}".encode(), "sha256")
-        token = int.from_bytes(digest[:8], "big") & _MASK or 1
+        token = token_from(hmac.digest(self._key, token_message(kind, value), "sha256"))
         if len(self._recent) >= _RECENT_MAX:
             self._recent.clear()
         self._recent[kind, value] = token

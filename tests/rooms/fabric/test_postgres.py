@@ -183,9 +183,14 @@ class TestStart:
         with EmbeddedServer(new_home, durable=False) as embedded:
             dsn = embedded.start()
             socket_folder = Path(psycopg.conninfo.conninfo_to_dict(dsn.app)["host"])
-            made = (new_home, embedded.folder, embedded.data, socket_folder)
+            made = (new_home, embedded.folder, embedded.data)
+            guest = embedded.guest()
 
             assert {oct(folder.stat().st_mode & 0o777) for folder in made} == {"0o700"}
+            # The vault's user, if it is another, walks to the socket; PostgreSQL knows it.
+            entered = socket_folder.stat()
+            assert entered.st_mode & 0o777 == (0o700 if guest is None else 0o710)
+            assert guest is None or entered.st_gid == guest.group_id
 
     def test_leaves_no_socket_behind(self, home: Path) -> None:
         """A clean stop takes the socket's folder away."""

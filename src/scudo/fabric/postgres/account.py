@@ -22,6 +22,9 @@ from scudo.fabric.postgres.refusals import PostgresFolderUnfit, PostgresUnfit
 ROOT: Final = 0
 #: Users that root falls back to, in this order, when none is named.
 UNPRIVILEGED: Final = ("postgres", "nobody")
+#: Users that root's vault runs as, in this order; the first is made for it, the others are
+#: there on every machine and may be shared with other programs.
+GUESTS: Final = ("scudo-vault", "nobody", "daemon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,34 @@ def account_for(data: Path, *, preferred: str | None) -> Account:
     wanted = preferred or " or ".join(UNPRIVILEGED)
     message = f"PostgreSQL does not run as root, and there is no unprivileged user {wanted}."
     raise PostgresUnfit(message)
+
+
+def guest_for(account: Account, *, preferred: str | None) -> Account | None:
+    """Choose another user for the vault, neither root nor the one that runs PostgreSQL.
+
+    None if we are not root, who alone can start a process as somebody else, or if there is
+    no such user.
+
+    Args:
+        account: that runs PostgreSQL.
+        preferred: user that the vault is told to run as.
+
+    Raises:
+        PostgresUnfit: the preferred user does not exist, is root or runs PostgreSQL.
+    """
+    if os.geteuid() != ROOT:
+        return None
+    for name in (preferred,) if preferred else GUESTS:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        if entry.pw_uid not in {ROOT, account.user_id}:
+            return Account(name=name, user_id=entry.pw_uid, group_id=entry.pw_gid)
+    if preferred:
+        message = f"The vault cannot run as {preferred}: no user of its own has this name."
+        raise PostgresUnfit(message)
+    return None
 
 
 def _account_of(user_id: int) -> Account:

@@ -15,7 +15,7 @@ from scudo.fabric.postgres.refusals import (
     PostgresNotStarted,
     PostgresVersionOther,
 )
-from scudo.fabric.postgres.roles import LOGINS, SUPERUSER
+from scudo.fabric.postgres.roles import LOGINS, SUPERUSER, VAULT
 
 _MIB: Final = 1024 * 1024
 _UNFINISHED: Final = "unfinished-"
@@ -34,7 +34,6 @@ CONNECTIONS_MAX: Final = 60
 #: * the bank's clock is UTC wherever it runs.
 SETTINGS: Final = {
     "listen_addresses": "",
-    "unix_socket_permissions": "0700",
     "max_connections": str(CONNECTIONS_MAX),
     "wal_level": "replica",
     "wal_buffers": "16MB",
@@ -72,6 +71,8 @@ class Cluster:
     data: Path
     account: Account
     is_durable: bool
+    #: Whom the vault runs as, if not as we do: may connect, as the vault's role only.
+    guest: Account | None = None
 
     def is_made(self) -> bool:
         """Whether the folder holds data of our major version; false when there is none.
@@ -135,11 +136,15 @@ class Cluster:
             **(DURABLE if self.is_durable else FORGETFUL),
             "shared_buffers": f"{shared_buffers_mib()}MB",
             "unix_socket_directories": str(socket_folder),
+            # The folder keeps others out, and the kernel says who it is (peer).
+            "unix_socket_permissions": "0777" if self.guest else "0700",
         }
         lines = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
         self._write("postgresql.conf", f"# Written by Scudo at every start.\n{lines}")
         self._write("pg_hba.conf", "local all all peer map=scudo\n")
-        maps = (f'scudo "{name}" {login}\n' for name in self._clients() for login in LOGINS)
+        maps = [f'scudo "{name}" {login}\n' for name in self._clients() for login in LOGINS]
+        if self.guest is not None:
+            maps.append(f'scudo "{self.guest.name}" {VAULT}\n')
         self._write("pg_ident.conf", "".join(maps))
 
     def _clients(self) -> tuple[str, ...]:

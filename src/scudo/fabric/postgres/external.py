@@ -45,4 +45,6 @@ def database_from(settings: Settings) -> Server:
     """Choose the bank's database: yours if the settings name one, else the embedded one."""
     if settings.database_url is not None:
         return ExternalServer(settings.database_url)
-    return EmbeddedServer(settings.home, postgres_user=settings.postgres_user)
+    return EmbeddedServer(
+        settings.home, postgres_user=settings.postgres_user, vault_user=settings.vault_user
+    )

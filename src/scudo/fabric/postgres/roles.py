@@ -3,7 +3,9 @@
 * `scudo_admin`: the embedded cluster's superuser; makes roles and databases, nothing else.
 * `scudo_owner`: runs migrations and owns every schema and table.
 * `scudo_app`: the bank at work; has exactly the rights that migrations grant it.
-* `scudo_read`: auditors, doctor and bench; reads every table, writes none.
+* `scudo_read`: auditors, doctor and bench; reads every table but the vault's, writes none.
+* `scudo_vault`: the vault's process; the only one that reads or writes the schema `vault`,
+  and nothing else.
 """
 
 from dataclasses import dataclass
@@ -21,7 +23,8 @@ SUPERUSER: Final = "scudo_admin"
 OWNER: Final = "scudo_owner"
 APP: Final = "scudo_app"
 READ: Final = "scudo_read"
-LOGINS: Final = (SUPERUSER, OWNER, APP, READ)
+VAULT: Final = "scudo_vault"
+LOGINS: Final = (SUPERUSER, OWNER, APP, READ, VAULT)
 CONNECT_TIMEOUT_S: Final = 10
 
 _SQL: Final = queries("scudo.fabric.postgres")
@@ -38,6 +41,7 @@ class Dsn:
     owner: str
     app: str
     read: str
+    vault: str
 
     def database(self, name: str) -> "Dsn":
         """Point all of them at another database of the same cluster."""
@@ -46,6 +50,7 @@ class Dsn:
             owner=make_conninfo(self.owner, dbname=name),
             app=make_conninfo(self.app, dbname=name),
             read=make_conninfo(self.read, dbname=name),
+            vault=make_conninfo(self.vault, dbname=name),
         )
 
 
@@ -57,6 +62,7 @@ def socket_dsn(socket_folder: Path, *, database: str) -> Dsn:
         owner=make_conninfo(socket, user=OWNER),
         app=make_conninfo(socket, user=APP),
         read=make_conninfo(socket, user=READ),
+        vault=make_conninfo(socket, user=VAULT),
     )
 
 
@@ -68,6 +74,7 @@ def url_dsn(url: str) -> Dsn:
         owner=make_conninfo(url, options=f"{own} -c role={OWNER}".strip()),
         app=make_conninfo(url, options=f"{own} -c role={APP}".strip()),
         read=make_conninfo(url, options=f"{own} -c role={READ}".strip()),
+        vault=make_conninfo(url, options=f"{own} -c role={VAULT}".strip()),
     )
 
 

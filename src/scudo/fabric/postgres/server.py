@@ -10,7 +10,7 @@ lock, so there is never more than one start, and never one during a stop.
 from pathlib import Path
 from typing import Final, Self
 
-from scudo.fabric.postgres.account import account_for
+from scudo.fabric.postgres.account import Account, account_for, guest_for
 from scudo.fabric.postgres.binaries import binaries_for
 from scudo.fabric.postgres.cluster import Cluster
 from scudo.fabric.postgres.process import Postmaster, find_postmaster
@@ -27,7 +27,12 @@ class EmbeddedServer:
     """PostgreSQL on `home/postgres`, shared by every process that starts it."""
 
     def __init__(
-        self, home: Path, *, durable: bool = True, postgres_user: str | None = None
+        self,
+        home: Path,
+        *,
+        durable: bool = True,
+        postgres_user: str | None = None,
+        vault_user: str | None = None,
     ) -> None:
         """Name the bank's folder; nothing happens before `start`.
 
@@ -35,12 +40,14 @@ class EmbeddedServer:
             home: folder of the bank (SCUDO_HOME).
             durable: false only in test suites: data then does not survive a power cut.
             postgres_user: user that root runs PostgreSQL as (SCUDO_POSTGRES_USER).
+            vault_user: user that root runs the vault as (SCUDO_VAULT_USER).
         """
         self.home = home.absolute()
         self.folder = self.home / "postgres"
         self.data = self.folder / "data"
         self._is_durable = durable
         self._postgres_user = postgres_user
+        self._vault_user = vault_user
         self._sharing = Sharing(self.folder)
 
     def __enter__(self) -> Self:
@@ -92,7 +99,8 @@ class EmbeddedServer:
                 return False
             halt(self.data, mode=mode)
             if self.data.exists():
-                remove_socket(self.folder, account_for(self.data, preferred=None))
+                account = account_for(self.data, preferred=None)
+                remove_socket(self.folder, account, guest=self.guest())
         return True
 
     def kill(self) -> None:
@@ -104,6 +112,15 @@ class EmbeddedServer:
         """Process id of the running PostgreSQL; none when it does not run."""
         postmaster = find_postmaster(self.data) if self.data.exists() else None
         return postmaster.pid if postmaster else None
+
+    def guest(self) -> Account | None:
+        """Find the user that the vault runs as; none when it runs as we do.
+
+        Raises:
+            PostgresUnfit: there is no such user.
+        """
+        account = account_for(self.data, preferred=self._postgres_user)
+        return guest_for(account, preferred=self._vault_user)
 
     def _make_folder(self) -> None:
         """Make the bank's folder.
@@ -126,11 +143,12 @@ class EmbeddedServer:
         """
         account = account_for(self.data, preferred=self._postgres_user)
         binaries = binaries_for(account)
-        cluster = Cluster(data=self.data, account=account, is_durable=self._is_durable)
+        guest = guest_for(account, preferred=self._vault_user)
+        cluster = Cluster(data=self.data, account=account, is_durable=self._is_durable, guest=guest)
         try:
             if not cluster.is_made():
                 cluster.make(binaries)
-            socket_folder = place_socket(self.folder, account)
+            socket_folder = place_socket(self.folder, account, guest=guest)
             return launch(cluster, binaries=binaries, socket_folder=socket_folder)
         except OSError as error:
             message = f"PostgreSQL could not be set up in {self.folder}: {error}."

@@ -9,7 +9,9 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['scudo_owner', 'scudo_app', 'scudo_read'] LOOP
+    FOREACH role_name IN ARRAY
+        ARRAY['scudo_owner', 'scudo_app', 'scudo_read', 'scudo_vault']
+    LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             BEGIN
                 EXECUTE format(
@@ -42,7 +44,7 @@ SELECT pg_advisory_xact_lock(7235419000001);  -- Two sessions that grant on one 
 REVOKE ALL ON DATABASE {database} FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO scudo_owner;
-GRANT CONNECT ON DATABASE {database} TO scudo_app, scudo_read;
+GRANT CONNECT ON DATABASE {database} TO scudo_app, scudo_read, scudo_vault;
 ALTER DEFAULT PRIVILEGES FOR ROLE scudo_owner REVOKE ALL ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE scudo_owner REVOKE ALL ON TYPES FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE scudo_owner GRANT USAGE ON SCHEMAS TO scudo_app, scudo_read;
