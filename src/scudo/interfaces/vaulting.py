@@ -1,0 +1,300 @@
+"""The vault's process: started by the bank, as another user where there is one, and ended with it.
+
+Whoever starts it opens its folders and tells it on standard input what it is: where its
+database is, as whom it runs, and who may ask. It says on standard output that it answers.
+While standard input is open it lives; so it never outlives whoever started it.
+"""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+import uvloop
+
+from scudo import vault
+from scudo.fabric import postgres, telemetry
+from scudo.fabric import settings as environment
+from scudo.interfaces.cli.errors import FolderUnfit
+from scudo.kernel import Refusal
+
+_log = structlog.get_logger("scudo.vault")
+
+SOCKET: Final = "vault"
+FOLDER: Final = "vault"
+ERASURES: Final = "erasures"
+STARTS_WITHIN_S: Final = 60
+STOPS_WITHIN_S: Final = 10
+_REFUSED: Final = 3
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process is told. It may hold a password and a key, and shows neither.
+
+    Attributes:
+        dsn: of the database, as the vault's role.
+        folder, erasures: open folders, by descriptor.
+        socket: where to answer.
+        user, group: to run as, by id.
+        callers, keepers: who may ask, by id.
+        token_key: that the bank made tokens with so far, if any.
+        cached_age_us: how old keys in memory become; none for the usual age.
+        reads_per_second: quotas in place of the usual ones, by purpose.
+    """
+
+    dsn: str
+    folder: int
+    erasures: int
+    socket: str
+    user: int
+    group: int
+    callers: tuple[int, ...]
+    keepers: tuple[int, ...]
+    token_key: bytes | None = None
+    cached_age_us: int | None = None
+    reads_per_second: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return "<Launch>"
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """What the process says when it answers, or why it does not."""
+
+    refused: str | None = None
+    message: str = ""
+
+
+@dataclass(slots=True)
+class VaultProcess:
+    """A running vault."""
+
+    socket: Path
+    user: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        try:
+            self.process.wait(STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._close()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+        self._close()
+
+    def _close(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+def account_of(server: postgres.Server, settings: environment.Settings) -> postgres.Account:
+    """The user that the vault runs as: another one if we are root, else ourselves."""
+    me = pwd.getpwuid(os.geteuid())
+    ours = postgres.Account(name=me.pw_name, user_id=me.pw_uid, group_id=me.pw_gid)
+    if isinstance(server, postgres.EmbeddedServer):
+        return server.guest() or ours
+    return postgres.guest_for(ours, preferred=settings.vault_user) or ours
+
+
+def folder_of(settings: environment.Settings) -> Path:
+    """The vault's own folder."""
+    return settings.home / FOLDER
+
+
+def socket_of(settings: environment.Settings) -> Path | None:
+    """Where the vault of this bank answers; none if it never did."""
+    noted = postgres.noted_socket(folder_of(settings)) if folder_of(settings).exists() else None
+    return None if noted is None else noted / SOCKET
+
+
+def start(
+    settings: environment.Settings,
+    *,
+    dsn: str,
+    account: postgres.Account,
+    cached_age_us: int | None = None,
+    reads_per_second: dict[str, int] | None = None,
+) -> VaultProcess:
+    """Start the vault of a bank and wait until it answers.
+
+    Args:
+        settings: of the installation.
+        dsn: of a migrated database, as the vault's role.
+        account: that it runs as.
+        cached_age_us: how old keys in memory become.
+        reads_per_second: quotas in place of the usual ones, by purpose.
+
+    Raises:
+        VaultRefusal: it cannot start, and says why.
+        FolderUnfit: a folder of the vault is not the vault's.
+    """
+    folder = _own_folder(folder_of(settings), account)
+    erasures = _own_folder(settings.erasures or folder / ERASURES, account)
+    users = [pwd.getpwnam(name) for name in settings.vault_peers]
+    guests = [
+        postgres.Account(name=user.pw_name, user_id=user.pw_uid, group_id=user.pw_gid)
+        for user in users
+    ]
+    place = postgres.place_socket(folder, account, guest=guests[0] if guests else None, name=SOCKET)
+    token_key = settings.home / "token.key"
+    descriptors = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (folder, erasures)]
+    try:
+        launch = Launch(
+            dsn=dsn,
+            folder=descriptors[0],
+            erasures=descriptors[1],
+            socket=str(place / SOCKET),
+            user=account.user_id,
+            group=account.group_id,
+            callers=tuple({os.geteuid(), *(user.pw_uid for user in users)}),
+            keepers=(os.geteuid(),),
+            token_key=token_key.read_bytes() if token_key.exists() else None,
+            cached_age_us=cached_age_us,
+            reads_per_second=reads_per_second or {},
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-m", "scudo.interfaces.vaulting"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=descriptors,
+            cwd="/",
+            # Nothing of our environment: it may hold passwords, and it names our home.
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            start_new_session=True,
+        )
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    running = VaultProcess(socket=place / SOCKET, user=account.user_id, process=process)
+    _demand_answering(running, launch)
+    return running
+
+
+def _own_folder(path: Path, account: postgres.Account) -> Path:
+    """Make a folder for the vault's user alone, or find it so.
+
+    Raises:
+        FolderUnfit: it is somebody else's, or others may look into it.
+    """
+    if not path.exists():
+        path.mkdir(mode=0o700, parents=True)
+        account.own(path)
+    entry = path.stat()
+    if entry.st_uid != account.user_id or entry.st_mode & 0o077:
+        message = f"{path} is not the vault's alone: its user is {account.name}"
+        raise FolderUnfit(message)
+    return path
+
+
+def _demand_answering(running: VaultProcess, launch: Launch) -> None:
+    """Tell the process what it is, and wait until it answers.
+
+    Raises:
+        VaultRefusal: it cannot.
+        VaultUnavailable: it ended without a word.
+    """
+    process = running.process
+    assert process.stdin is not None, "its standard input is a pipe"
+    assert process.stdout is not None, "its standard output is a pipe"
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(msgspec.json.encode(launch) + b"\n")
+        process.stdin.flush()
+    line = process.stdout.readline()
+    told = msgspec.json.decode(line, type=_Told) if line else _Told("vault_unavailable")
+    if told.refused is not None:
+        running.kill()
+        refusal = vault.REFUSALS.get(told.refused, vault.VaultUnavailable)
+        raise refusal(told.message or "the vault's process ended as it began")
+
+
+@contextlib.contextmanager
+def running(settings: environment.Settings, *, server: postgres.Server) -> Iterator[VaultProcess]:
+    """Run the vault beside a database that is started and migrated."""
+    process = start(settings, dsn=server.start().vault, account=account_of(server, settings))
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+# ---- inside the process
+
+
+def main() -> int:
+    """Be the vault, until standard input ends or a signal comes."""
+    launch = msgspec.json.decode(sys.stdin.buffer.readline(), type=Launch)
+    if os.geteuid() != launch.user:
+        vault.become(launch.user, launch.group)
+    vault.harden()
+    telemetry.configure_logging(level="INFO")
+    try:
+        uvloop.run(_serve(launch))
+    except Refusal as refusal:
+        _say(_Told(refusal.code, refusal.message))
+        return _REFUSED
+    return 0
+
+
+async def _serve(launch: Launch) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_reader(sys.stdin.fileno(), stop.set)
+    folder = vault.Folder(launch.folder)
+    folder.lock()
+    age = {} if launch.cached_age_us is None else {"cached_age_us": launch.cached_age_us}
+    custody = vault.Custody(
+        vault.Database(launch.dsn),
+        folder=folder,
+        keys=vault.FileKeyStore(folder, token_key=launch.token_key),
+        erasures=vault.Erasures(vault.Folder(launch.erasures)),
+        clock=vault.Clock(
+            wall_us=lambda: time.time_ns() // 1_000,
+            monotonic_us=lambda: time.monotonic_ns() // 1_000,
+        ),
+        limits=vault.Limits(reads_per_second=launch.reads_per_second, **age),
+    )
+    peers = vault.Peers(frozenset(launch.callers), frozenset(launch.keepers))
+    async with vault.listening(custody, path=Path(launch.socket), peers=peers):
+        _say(_Told())
+        _log.info("the vault answers", user=os.geteuid())
+        await stop.wait()
+        loop.remove_reader(sys.stdin.fileno())
+
+
+def _say(told: _Told) -> None:
+    # Whoever started us may be gone.
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""The vault: keys, personal data and card numbers, in a process of its own.
+
+The process answers on a local socket; the bank's other processes ask it as a client:
+
+    with VaultClient(path) as vault:
+        vault.ask(PutPerson(person=7, fields={"email": "ada@example.org"}))
+
+What may be asked is the list of requests in `wire`; what may be kept, read and tokenised, and
+for which purposes, is declared in `model`.
+"""
+
+from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, Why
+from scudo.vault.client import AsyncVaultClient, VaultClient
+from scudo.vault.custody import Clock, Custody, Limits
+from scudo.vault.database import Database
+from scudo.vault.erasures import Erasures
+from scudo.vault.errors import (
+    REFUSALS,
+    VaultRefusal,
+    VaultSealed,
+    VaultUnavailable,
+)
+from scudo.vault.folder import Folder
+from scudo.vault.hygiene import become, harden
+from scudo.vault.keystore import ED25519, ML_DSA_65, FileKeyStore, KeyStore
+from scudo.vault.server import Peers, listening
+from scudo.vault.wire import (
+    CommitRoot,
+    ErasePerson,
+    FindCard,
+    FindPerson,
+    FindToken,
+    LinkToken,
+    ListSigningKeys,
+    PrepareDevelopmentRoot,
+    PrepareRoot,
+    PutCard,
+    PutPerson,
+    ReadCard,
+    ReadFields,
+    RotateOperational,
+    RotateUnit,
+    Seal,
+    ShowCard,
+    Sign,
+    Status,
+    Sweep,
+    Tokenise,
+    Unseal,
+)
+
+__all__ = [
+    "ED25519",
+    "ML_DSA_65",
+    "REFUSALS",
+    "AsyncVaultClient",
+    "Clock",
+    "CommitRoot",
+    "Custody",
+    "Database",
+    "ErasePerson",
+    "Erasures",
+    "Fact",
+    "FileKeyStore",
+    "FindCard",
+    "FindPerson",
+    "FindToken",
+    "Folder",
+    "KeyStore",
+    "Limits",
+    "LinkToken",
+    "ListSigningKeys",
+    "Peers",
+    "PrepareDevelopmentRoot",
+    "PrepareRoot",
+    "PutCard",
+    "PutPerson",
+    "ReadCard",
+    "ReadFields",
+    "RotateOperational",
+    "RotateUnit",
+    "Seal",
+    "ShowCard",
+    "Sign",
+    "Signature",
+    "SigningKey",
+    "Status",
+    "StatusShown",
+    "Sweep",
+    "Tokenise",
+    "Unseal",
+    "VaultClient",
+    "VaultRefusal",
+    "VaultSealed",
+    "VaultUnavailable",
+    "Why",
+    "become",
+    "harden",
+    "listening",
+]

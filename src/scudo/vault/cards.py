@@ -1,0 +1,175 @@
+"""Card numbers: kept once, shown by halves, looked up by keyed hash.
+
+A card has a key of its own under the unit key, so that one that is nobody's customer's (a
+payee's, a merchant's refund) is kept like any other. A customer's card is erased with them.
+"""
+
+import secrets
+from typing import Final
+
+from psycopg.rows import TupleRow
+
+from scudo.fabric import queries
+from scudo.vault.database import Connection, Database
+from scudo.vault.errors import CardNotFound, CardTaken, CiphertextBroken
+from scudo.vault.keys import (
+    ID_BYTES,
+    Place,
+    field_key,
+    new_key,
+    open_sealed,
+    seal,
+    search_digest,
+    version_of,
+)
+from scudo.vault.model import BIN_DIGITS, CARD_NUMBER, LAST_DIGITS, demand_card
+from scudo.vault.persons import Persons, Read
+from scudo.vault.ring import Ring, card_key_place
+
+_SQL: Final = queries("scudo.vault")
+_READS: Final = queries("scudo.vault", "reads.sql")
+
+
+class Cards:
+    """What the vault keeps of cards."""
+
+    def __init__(self, database: Database, ring: Ring, persons: Persons) -> None:
+        """Work on a database with the keys of a ring."""
+        self._database = database
+        self._ring = ring
+        self._persons = persons
+
+    async def put(self, number: str, expiry: str, person: int | None) -> tuple[int, int]:
+        """Keep a card; gives its reference, the same for the same number, and its token.
+
+        Args:
+            number: 13 to 19 digits.
+            expiry: `YYYY-MM`.
+            person: whose customer's it is; kept already.
+
+        Raises:
+            CardNumberInvalid: these are no number and month.
+            CardTaken: it is known as another person's, or as nobody's.
+            PersonErased: the person was erased.
+            PersonNotFound: nothing is kept of this person.
+            VaultSealed: there are no keys.
+        """
+        demand_card(number, expiry)
+        digest = search_digest(self._ring.search_key, CARD_NUMBER, number)
+        (token,) = self._persons.tokens("card", (number,))
+        async with self._database.transaction() as connection:
+            if person is not None:
+                await self._persons.hold(connection, person)
+            found = {"digest": digest}
+            row = await (await connection.execute(_SQL["find_card"], found)).fetchone()
+            if row is None:
+                card = await self._add(connection, number, expiry, person, digest)
+                if card is not None:
+                    return card, token
+                # Somebody else was faster with the same number.
+                row = await (await connection.execute(_SQL["find_card"], found)).fetchone()
+            assert row is not None, "a card that is in the way is there"
+            return await self._renew(connection, row, (number, expiry), person), token
+
+    async def _add(
+        self, connection: Connection, number: str, expiry: str, person: int | None, digest: bytes
+    ) -> int | None:
+        key, row = new_key(), secrets.token_bytes(ID_BYTES)
+        unit, wrapped = self._ring.wrap(key, card_key_place(key.id))
+        place = _number_place(row, person or 0)
+        added = {
+            "person": person,
+            "digest": digest,
+            "key": key.id,
+            "unit": unit,
+            "wrapped": wrapped,
+            "row": row,
+            "sealed": seal(field_key(key, place), place, _text(number, expiry)),
+            "first_six": number[:BIN_DIGITS],
+            "last_four": number[-LAST_DIGITS:],
+        }
+        made = await (await connection.execute(_SQL["add_card"], added)).fetchone()
+        return None if made is None else int(made[0])
+
+    async def _renew(
+        self, connection: Connection, found: TupleRow, written: tuple[str, str], person: int | None
+    ) -> int:
+        """Replace what is kept of a card that is known.
+
+        Raises:
+            CardTaken: it is another person's.
+        """
+        card, owner, key_id, unit, wrapped, row, sealed = found
+        if owner != person:
+            message = "this card number is kept as another's"
+            raise CardTaken(message, field="number")
+        key = self._ring.unwrap(key_id, card_key_place(key_id), unit=unit, wrapped=wrapped)
+        place = _number_place(row, person or 0)
+        again = seal(field_key(key, place), place, _text(*written), version=version_of(sealed) + 1)
+        await connection.execute(_SQL["renew_card"], {"id": card, "sealed": again})
+        return int(card)
+
+    async def show(self, card: int, *, read: Read) -> tuple[str, str]:
+        """The first six and the last four digits of a card.
+
+        Raises:
+            CardNotFound: there is none.
+            VaultSealed: there are no keys.
+        """
+        self._ring.demand_open()
+        row = await self._row(card, operation="show_card", read=read)
+        return row[6], row[7]
+
+    async def read(self, card: int, *, read: Read) -> tuple[str, str]:
+        """The full number of a card, and its expiry.
+
+        Raises:
+            CardNotFound: there is none.
+            CiphertextBroken: what is stored was tampered with.
+            VaultSealed: there are no keys.
+        """
+        self._ring.demand_open()
+        row = await self._row(card, operation="read_card", read=read)
+        if not self._ring.knows(row[1]):
+            # A sweep has retired the unit key between the answer and now.
+            row = await self._row(card, operation="read_card", read=read)
+        key_id, unit, wrapped, person, row_id, sealed = row[:6]
+        try:
+            key = self._ring.unwrap(key_id, card_key_place(key_id), unit=unit, wrapped=wrapped)
+            place = _number_place(row_id, person)
+            number, _, expiry = open_sealed(field_key(key, place), place, sealed).partition(b" ")
+        except CiphertextBroken:
+            noted = {**read.row(), "operation": "read_card", "subject_kind": "card"}
+            await self._database.ask(
+                _READS["note_broken"], {**noted, "subject": card, "field": CARD_NUMBER}
+            )
+            raise
+        return number.decode(), expiry.decode()
+
+    async def find(self, number: str, *, read: Read) -> int | None:
+        """The card with this number.
+
+        Raises:
+            VaultSealed: there are no keys.
+        """
+        digest = search_digest(self._ring.search_key, CARD_NUMBER, number)
+        rows = await self._database.ask(
+            _READS["find_card_number"], {**read.row(), "digest": digest}
+        )
+        return int(rows[0][0]) if rows else None
+
+    async def _row(self, card: int, *, operation: str, read: Read) -> TupleRow:
+        asked = {**read.row(), "card": card, "operation": operation}
+        rows = await self._database.ask(_READS["read_card"], asked)
+        if not rows:
+            message = "the vault holds no such card"
+            raise CardNotFound(message, field="card")
+        return rows[0]
+
+
+def _number_place(row: bytes, person: int) -> Place:
+    return Place("card", "sealed", person, row)
+
+
+def _text(number: str, expiry: str) -> bytes:
+    return f"{number} {expiry}".encode()

@@ -1,0 +1,403 @@
+"""The vault itself: every request to whom it concerns, allowed, counted, and answered."""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import psycopg
+import structlog
+
+from scudo.kernel import Refusal, instant
+from scudo.vault import answers, wire
+from scudo.vault.cards import Cards
+from scudo.vault.database import Connection, Database
+from scudo.vault.erasures import Erasure, Erasures
+from scudo.vault.errors import CiphertextBroken, VaultDefect, VaultForbidden, VaultUnavailable
+from scudo.vault.folder import Folder
+from scudo.vault.keys import KeyCache
+from scudo.vault.keystore import KeyStore
+from scudo.vault.model import (
+    CARD_NUMBER,
+    FIELDS,
+    NETWORK,
+    PURPOSES,
+    TOKEN_KINDS,
+    DataClass,
+    demand_field,
+    demand_purpose,
+    demand_value,
+)
+from scudo.vault.persons import Persons, Read
+from scudo.vault.quotas import Quotas
+from scudo.vault.ring import Ring
+
+_log = structlog.get_logger("scudo.vault")
+
+CACHED_KEYS_MAX: Final = 20_000
+CACHED_AGE_US: Final = 60 * 1_000_000
+#: Keys that one step of the sweep in the background moves.
+SWEPT_AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What time it is, in microseconds: since 1970, and of a clock that only goes forward."""
+
+    wall_us: Callable[[], int]
+    monotonic_us: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes that an installation may choose.
+
+    Attributes:
+        cached_keys: person keys in memory at most.
+        cached_age_us: how old they become.
+        reads_per_second: of each purpose, in place of what the model says.
+    """
+
+    cached_keys: int = CACHED_KEYS_MAX
+    cached_age_us: int = CACHED_AGE_US
+    reads_per_second: Mapping[str, int] | None = None
+
+
+_Handler: TypeAlias = Callable[[Any], Awaitable[answers.Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What a read asks for, as its facts say it."""
+
+    operation: str
+    kind: str
+    number: int
+    fields: tuple[str, ...]
+
+
+class Custody:
+    """One vault on one database."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        folder: Folder,
+        keys: KeyStore,
+        erasures: Erasures,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        """Put the parts together; `open` connects them to the database."""
+        self._database = database
+        self._keys = keys
+        self._erasures = erasures
+        self._clock = clock
+        self._cache = KeyCache(size=limits.cached_keys, age_us=limits.cached_age_us)
+        per_second = {name: one.reads_per_second for name, one in PURPOSES.items()}
+        self._quotas = Quotas({**per_second, **(limits.reads_per_second or {})})
+        self._ring = Ring(database, folder)
+        self._persons = Persons(database, self._ring, keys, cache=self._cache, erasures=erasures)
+        self._cards = Cards(database, self._ring, self._persons)
+        database.attend_with(self._attend)
+        self._handlers: dict[type, _Handler] = {
+            wire.Status: self._status,
+            wire.Tokenise: self._tokenise,
+            wire.Sign: self._sign,
+            wire.ListSigningKeys: self._list_signing_keys,
+            wire.PutPerson: self._put_person,
+            wire.LinkToken: self._link_token,
+            wire.ReadFields: self._read_fields,
+            wire.FindPerson: self._find_person,
+            wire.FindToken: self._find_token,
+            wire.ErasePerson: self._erase_person,
+            wire.PutCard: self._put_card,
+            wire.ShowCard: self._show_card,
+            wire.ReadCard: self._read_card,
+            wire.FindCard: self._find_card,
+            wire.PrepareRoot: self._prepare_root,
+            wire.PrepareDevelopmentRoot: self._prepare_development_root,
+            wire.CommitRoot: self._commit_root,
+            wire.RotateUnit: self._rotate_unit,
+            wire.Sweep: self._sweep,
+            wire.RotateOperational: self._rotate_operational,
+            wire.Unseal: self._unseal,
+            wire.Seal: self._seal,
+        }
+
+    # ---- life
+
+    async def open(self) -> None:
+        """Replay what was erased, look what keys there are; only then may anybody ask.
+
+        Raises:
+            VaultUnavailable: the database does not answer.
+        """
+        async with self._database.connection() as connection:
+            await self._erasures.export_missing(connection)
+
+    async def _attend(self, connection: Connection) -> None:
+        """Bring a database that may be an older one up to what we know."""
+        if await self._erasures.replay(connection):
+            self._cache.clear()
+        await self._ring.attend(connection)
+
+    async def close(self) -> None:
+        """Forget every key and leave the database."""
+        self._cache.clear()
+        self._ring.seal()
+        await self._database.close()
+
+    def tick(self) -> None:
+        """Drop keys that are too old; called every second."""
+        self._cache.expire(now=self._clock.monotonic_us())
+
+    async def step(self) -> bool:
+        """One step of the sweep; whether there may be more to do."""
+        if self._ring.state != "open":
+            return False
+        moved, left = await self._ring.sweep(SWEPT_AT_ONCE)
+        return bool(moved or left)
+
+    async def answer(self, request: wire.AnyRequest, *, is_keeper: bool) -> answers.Answer:
+        """Answer one request; every "no" is an answer too."""
+        if request.is_for_keepers and not is_keeper:
+            return self._refused(request, VaultForbidden("only keepers of the vault may do this"))
+        try:
+            return await self._handlers[type(request)](request)
+        except Refusal as refusal:
+            return self._refused(request, refusal)
+        except (psycopg.Error, OSError):
+            _log.exception("a request failed", request=type(request).__name__)
+            return self._refused(request, VaultUnavailable("the vault cannot do this now"))
+        except Exception:  # noqa: BLE001 - the edge of this process
+            # The last net: a defect of ours ends one request, and says nothing of it.
+            _log.exception("a request met a defect", request=type(request).__name__)
+            return self._refused(request, VaultDefect("the vault could not do this"))
+
+    def _refused(self, request: wire.AnyRequest, refusal: Refusal) -> answers.Refused:
+        if isinstance(refusal, CiphertextBroken):
+            _log.error("a ciphertext does not open", request=type(request).__name__)
+        subject = _subject_of(request)
+        why = getattr(request, "why", None)
+        facts: tuple[answers.Fact, ...] = ()
+        if subject is not None and why is not None:
+            at = self._clock.wall_us()
+            facts = tuple(
+                _facts(subject, Read(why, at), dict.fromkeys(subject.fields, refusal.code))
+            )
+        return answers.Refused(refusal.code, refusal.message, refusal.field, facts)
+
+    # ---- how it is
+
+    async def _status(self, _request: wire.Status) -> answers.StatusShown:
+        entered, needed = self._ring.progress(now=self._clock.monotonic_us())
+        return answers.StatusShown(
+            state=self._ring.state,
+            is_development=self._ring.is_development,
+            shares_entered=entered,
+            shares_needed=needed,
+            unit=self._ring.unit_number,
+            keys_left=await self._ring.count_left(),
+            token_version=self._keys.token_version,
+            cached_keys=len(self._cache),
+            refused=dict(self._quotas.refused),
+            user=os.geteuid(),
+        )
+
+    # ---- operational keys: also while sealed
+
+    async def _tokenise(self, request: wire.Tokenise) -> answers.Tokens:
+        version = request.version or self._keys.token_version
+        tokens = self._persons.tokens(request.kind, request.values, version=version)
+        return answers.Tokens(version, tokens)
+
+    async def _sign(self, request: wire.Sign) -> answers.Signature:
+        return self._keys.sign(request.algorithm, request.data)
+
+    async def _list_signing_keys(self, _request: wire.ListSigningKeys) -> answers.SigningKeys:
+        return answers.SigningKeys(tuple(self._keys.signing_keys()))
+
+    async def _rotate_operational(self, request: wire.RotateOperational) -> answers.Done:
+        self._keys.rotate(request.which)
+        return answers.Done()
+
+    # ---- persons
+
+    async def _put_person(self, request: wire.PutPerson) -> answers.PersonPut:
+        fields = {name: demand_value(name, value) for name, value in request.fields.items()}
+        tokens = await self._persons.put(request.person, fields)
+        return answers.PersonPut(tokens, self._keys.token_version)
+
+    async def _link_token(self, request: wire.LinkToken) -> answers.Tokens:
+        token = await self._persons.link(request.person, request.kind, request.value)
+        return answers.Tokens(self._keys.token_version, (token,))
+
+    async def _read_fields(self, request: wire.ReadFields) -> answers.FieldsRead:
+        for name in request.fields:
+            demand_purpose(request.why.purpose, demand_field(name).data_class)
+        read = self._allow(request.why, len(request.fields))
+        values = await self._persons.read(
+            request.person, request.fields, read=read, now=self._clock.monotonic_us()
+        )
+        results = {name: "given" if name in values else "absent" for name in request.fields}
+        subject = _Subject("read", "person", request.person, request.fields)
+        return answers.FieldsRead(values, tuple(_facts(subject, read, results)))
+
+    async def _find_person(self, request: wire.FindPerson) -> answers.PersonsFound:
+        demand_purpose(request.why.purpose, demand_field(request.kind).data_class)
+        read = self._allow(request.why, 1)
+        found = await self._persons.find(request.kind, request.value, read=read)
+        return answers.PersonsFound(found, _found(found, request.kind, read))
+
+    async def _find_token(self, request: wire.FindToken) -> answers.PersonsFound:
+        demand_purpose(request.why.purpose, DataClass.PERSONAL)
+        read = self._allow(request.why, 1)
+        found = await self._persons.find_linked(request.kind, request.token, read=read)
+        return answers.PersonsFound(found, _found(found, request.kind, read))
+
+    async def _erase_person(self, request: wire.ErasePerson) -> answers.Erased:
+        at, was_known = await self._persons.erase(
+            Erasure(
+                person=request.person,
+                at=self._clock.wall_us(),
+                actor=request.actor,
+                reason=request.reason,
+                correlation=request.correlation,
+            )
+        )
+        return answers.Erased(at, was_known)
+
+    # ---- cards
+
+    async def _put_card(self, request: wire.PutCard) -> answers.CardPut:
+        card, token = await self._cards.put(request.number, request.expiry, request.person)
+        return answers.CardPut(card, token, self._keys.token_version)
+
+    async def _show_card(self, request: wire.ShowCard) -> answers.CardShown:
+        demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
+        read = self._allow(request.why, 1)
+        first_six, last_four = await self._cards.show(request.card, read=read)
+        facts = _given(_Subject("show_card", "card", request.card, (CARD_NUMBER,)), read)
+        return answers.CardShown(first_six, last_four, facts)
+
+    async def _read_card(self, request: wire.ReadCard) -> answers.CardRead:
+        if request.why.purpose != NETWORK:
+            message = "a full card number is for the network only"
+            raise VaultForbidden(message, field="purpose")
+        read = self._allow(request.why, 1)
+        number, expiry = await self._cards.read(request.card, read=read)
+        facts = _given(_Subject("read_card", "card", request.card, (CARD_NUMBER,)), read)
+        return answers.CardRead(number, expiry, facts)
+
+    async def _find_card(self, request: wire.FindCard) -> answers.CardFound:
+        demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
+        read = self._allow(request.why, 1)
+        card = await self._cards.find(request.number, read=read)
+        subject = _Subject("find", "card", card or 0, (CARD_NUMBER,))
+        result = "absent" if card is None else "given"
+        return answers.CardFound(card, tuple(_facts(subject, read, {CARD_NUMBER: result})))
+
+    # ---- root and unit keys
+
+    async def _prepare_root(self, request: wire.PrepareRoot) -> answers.RootPrepared:
+        made = self._ring.prepare_root(
+            shares=request.shares, threshold=request.threshold, now=self._clock.monotonic_us()
+        )
+        return answers.RootPrepared(made.shares, request.threshold)
+
+    async def _prepare_development_root(
+        self, _request: wire.PrepareDevelopmentRoot
+    ) -> answers.RootPrepared:
+        self._ring.prepare_development_root(now=self._clock.monotonic_us())
+        return answers.RootPrepared((), 0)
+
+    async def _commit_root(self, _request: wire.CommitRoot) -> answers.Done:
+        at = instant(self._clock.wall_us())
+        await self._ring.commit_root(now=self._clock.monotonic_us(), at=at)
+        _log.warning("a new root is in use", development=self._ring.is_development)
+        return answers.Done()
+
+    async def _rotate_unit(self, _request: wire.RotateUnit) -> answers.UnitRotated:
+        return answers.UnitRotated(await self._ring.rotate_unit(at=instant(self._clock.wall_us())))
+
+    async def _sweep(self, request: wire.Sweep) -> answers.Swept:
+        return answers.Swept(*await self._ring.sweep(request.limit))
+
+    async def _unseal(self, request: wire.Unseal) -> answers.UnsealProgress:
+        entered, needed = await self._ring.unseal(
+            request.share, keeper=request.keeper, now=self._clock.monotonic_us()
+        )
+        _log.warning("a share was entered", entered=entered, needed=needed)
+        return answers.UnsealProgress(entered, needed, self._ring.state == "open")
+
+    async def _seal(self, _request: wire.Seal) -> answers.Done:
+        self._ring.seal()
+        self._cache.clear()
+        _log.warning("the vault was sealed")
+        return answers.Done()
+
+    # ---- what is read, and why
+
+    def _allow(self, why: answers.Why, values: int) -> Read:
+        """Count a read of values; gives it with its time.
+
+        Raises:
+            VaultSealed: there are no keys.
+            VaultQuota: this purpose has read too much.
+        """
+        self._ring.demand_open()
+        self._quotas.take(why.purpose, values, now=self._clock.monotonic_us())
+        return Read(why, self._clock.wall_us())
+
+
+def _subject_of(request: wire.AnyRequest) -> _Subject | None:
+    """What a read that is refused asked for; only declared names are repeated."""
+    match request:
+        case wire.ReadFields():
+            names = tuple(name if name in FIELDS else "undeclared" for name in request.fields)
+            return _Subject("read", "person", request.person, names)
+        case wire.FindPerson() | wire.FindToken():
+            is_declared = request.kind in FIELDS or request.kind in TOKEN_KINDS
+            return _Subject("find", "person", 0, (request.kind if is_declared else "undeclared",))
+        case wire.ShowCard():
+            return _Subject("show_card", "card", request.card, (CARD_NUMBER,))
+        case wire.ReadCard():
+            return _Subject("read_card", "card", request.card, (CARD_NUMBER,))
+        case wire.FindCard():
+            return _Subject("find", "card", 0, (CARD_NUMBER,))
+        case _:
+            return None
+
+
+def _found(persons: Sequence[int], kind: str, read: Read) -> tuple[answers.Fact, ...]:
+    if not persons:
+        absent = _Subject("find", "person", 0, (kind,))
+        return tuple(_facts(absent, read, {kind: "absent"}))
+    return tuple(
+        fact for one in persons for fact in _given(_Subject("find", "person", one, (kind,)), read)
+    )
+
+
+def _given(subject: _Subject, read: Read) -> tuple[answers.Fact, ...]:
+    return tuple(_facts(subject, read, dict.fromkeys(subject.fields, "given")))
+
+
+def _facts(subject: _Subject, read: Read, results: Mapping[str, str]) -> Sequence[answers.Fact]:
+    why = read.why
+    return [
+        answers.Fact(
+            at=read.at,
+            operation=subject.operation,
+            subject_kind=subject.kind,
+            subject=subject.number,
+            field=name,
+            purpose=why.purpose,
+            actor=why.actor,
+            reason=why.reason,
+            correlation=why.correlation,
+            result=result,
+        )
+        for name, result in results.items()
+    ]

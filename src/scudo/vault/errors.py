@@ -1,0 +1,245 @@
+"""Why the vault may say no.
+
+Refusal
+├── VaultUnavailable, VaultSealed, VaultQuota      it cannot, or will not, answer now
+├── VaultForbidden, VaultRequestMalformed          who asks may not, or asks what cannot be read
+├── FieldUndeclared, FieldValueUnfit, CardNumberInvalid, KeyUnknown    there is no such thing
+├── PersonNotFound, PersonErased, CardNotFound, CardTaken
+├── CiphertextBroken                               what is stored was changed or moved
+├── ErasureNotExported                             done here, not yet kept outside the database
+├── ShareMalformed, ShareForeign, ShareRepeated, KeeperRepeated, SharesUnfit
+├── VaultNotSealed, VaultNotInitialised, RootNotPrepared
+├── VaultRunning, VaultFolderUnfit                 the process cannot start
+└── VaultDefect                                    a bug, of which nothing else is said
+"""
+
+from typing import Final
+
+from scudo.kernel import Refusal
+
+
+class VaultRefusal(Refusal):
+    """What the vault refused, with the facts that the audit log should keep of the attempt."""
+
+    facts: tuple[object, ...] = ()
+
+
+class VaultUnavailable(VaultRefusal):
+    """The vault does not answer, or its database does not."""
+
+    code = "vault_unavailable"
+    kind = "unavailable"
+    retryable = True
+    next_step = "Send the same request again in a few seconds; doing it twice does no harm."
+
+
+class VaultSealed(VaultRefusal):
+    """The root key is not in memory, so nothing can be decrypted."""
+
+    code = "vault_sealed"
+    kind = "unavailable"
+    retryable = True
+    next_step = "Have enough keepers enter their shares with `scudo vault unseal`."
+
+
+class VaultQuota(VaultRefusal):
+    """More was read for one purpose in a second than this purpose needs."""
+
+    code = "vault_quota"
+    kind = "limited"
+    retryable = True
+    next_step = "Wait a second; if this is rightful work, have the purpose's quota raised."
+
+
+class VaultForbidden(VaultRefusal):
+    """The caller, or the purpose it names, may not do this."""
+
+    code = "vault_forbidden"
+    kind = "forbidden"
+    next_step = "Name the purpose that this is for, or ask as a user who may."
+
+
+class VaultRequestMalformed(VaultRefusal):
+    """A request is none of those that the vault knows."""
+
+    code = "vault_request_malformed"
+    next_step = "Send a request of the vault's client."
+
+
+class FieldUndeclared(VaultRefusal):
+    """A field, kind, purpose or algorithm is not one of those that are declared."""
+
+    code = "vault_field_undeclared"
+    next_step = "Use a declared name, or declare it in the vault's model."
+
+
+class FieldValueUnfit(VaultRefusal):
+    """A value is empty, too long, or not of its field's form."""
+
+    code = "vault_value_unfit"
+    kind = "unprocessable"
+    next_step = "Correct the value of the field that is named."
+
+
+class CardNumberInvalid(VaultRefusal):
+    """A card number has a wrong length or check digit, or an expiry is no month."""
+
+    code = "card_number_invalid"
+    kind = "unprocessable"
+    next_step = "Read the card's number and expiry again."
+
+
+class KeyUnknown(VaultRefusal):
+    """There is no operational key of this version or algorithm."""
+
+    code = "vault_key_unknown"
+    kind = "not_found"
+    next_step = "Ask for the keys that there are, and name one of them."
+
+
+class PersonNotFound(VaultRefusal):
+    """The vault holds nothing of this person."""
+
+    code = "vault_person_not_found"
+    kind = "not_found"
+    next_step = "Check the person's number."
+
+
+class PersonErased(VaultRefusal):
+    """This person was erased; nothing may be stored of them again."""
+
+    code = "vault_person_erased"
+    kind = "conflict"
+    next_step = "A person who comes back is a new person, with a new number."
+
+
+class CardNotFound(VaultRefusal):
+    """The vault holds no card of this reference."""
+
+    code = "card_not_found"
+    kind = "not_found"
+    next_step = "Check the card's reference."
+
+
+class CardTaken(VaultRefusal):
+    """This card number is another person's."""
+
+    code = "card_taken"
+    kind = "conflict"
+    next_step = "Check whose card it is."
+
+
+class CiphertextBroken(VaultRefusal):
+    """A ciphertext was changed, moved to another place, or is of another key; nothing is shown."""
+
+    code = "vault_ciphertext_broken"
+    kind = "internal"
+    next_step = "Treat it as tampering: keep the database as it is and compare it with a backup."
+
+
+class ErasureNotExported(VaultRefusal):
+    """The person is erased, but the list outside the database could not be written."""
+
+    code = "vault_erasure_not_exported"
+    kind = "unavailable"
+    retryable = True
+    next_step = "Make room for the list of erasures and erase the person again: it is written then."
+
+
+class ShareMalformed(VaultRefusal):
+    """What was entered is no share: a word or its checksum is wrong."""
+
+    code = "vault_share_malformed"
+    kind = "unprocessable"
+    next_step = "Read the words again, in order; a share has thirty-three."
+
+
+class ShareForeign(VaultRefusal):
+    """This is a share of another secret than this vault's root."""
+
+    code = "vault_share_foreign"
+    kind = "unprocessable"
+    next_step = "Look for the share of this vault, of the latest rotation."
+
+
+class ShareRepeated(VaultRefusal):
+    """This share was entered before."""
+
+    code = "vault_share_repeated"
+    kind = "conflict"
+    next_step = "Another keeper must enter another share."
+
+
+class KeeperRepeated(VaultRefusal):
+    """This keeper has entered a share already; the next must be another person's."""
+
+    code = "vault_keeper_repeated"
+    kind = "conflict"
+    next_step = "Have another keeper enter the next share, under their own name."
+
+
+class SharesUnfit(VaultRefusal):
+    """The root cannot be split like this."""
+
+    code = "vault_shares_unfit"
+    next_step = "Choose 2 to 16 shares, and a threshold from 2 to their number."
+
+
+class VaultNotSealed(VaultRefusal):
+    """The vault is open; there is nothing to unseal."""
+
+    code = "vault_not_sealed"
+    kind = "conflict"
+    next_step = "Nothing is to be done."
+
+
+class VaultNotInitialised(VaultRefusal):
+    """The vault has no root key yet."""
+
+    code = "vault_not_initialised"
+    kind = "conflict"
+    next_step = "Run `scudo vault init`."
+
+
+class RootNotPrepared(VaultRefusal):
+    """No new root is prepared, or it was prepared too long ago."""
+
+    code = "vault_root_not_prepared"
+    kind = "conflict"
+    next_step = "Prepare a root, hand its shares out, and commit it then."
+
+
+class VaultRunning(VaultRefusal):
+    """Another process is the vault of this folder."""
+
+    code = "vault_running"
+    kind = "conflict"
+    next_step = "Use the vault that runs, or stop it first."
+
+
+class VaultFolderUnfit(VaultRefusal):
+    """A file of the vault, or the list of erasures, cannot be used as it is."""
+
+    code = "vault_folder_unfit"
+    kind = "conflict"
+    next_step = "Restore the file that is named from its copy; nothing was changed."
+
+
+class VaultDefect(VaultRefusal):
+    """The vault met a defect of its own; the request had no answer."""
+
+    code = "vault_defect"
+    kind = "internal"
+    next_step = "Report the time and the kind of request; the vault's log has the place."
+
+
+def _all(base: type[VaultRefusal]) -> dict[str, type[VaultRefusal]]:
+    return {
+        one.code: one
+        for one in globals().values()
+        if isinstance(one, type) and issubclass(one, base) and one is not base
+    }
+
+
+#: Every refusal of this room by its code: how a client raises what the process refused.
+REFUSALS: Final = _all(VaultRefusal)

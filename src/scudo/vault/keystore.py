@@ -1,0 +1,190 @@
+"""Operational keys: tokens and signatures, which go on while the vault is sealed.
+
+Whoever asks gets digests and signatures, never a key: a hardware module fits the same port.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+
+from scudo.vault.answers import Signature, SigningKey
+from scudo.vault.errors import KeyUnknown, VaultFolderUnfit
+from scudo.vault.folder import Folder
+
+FILE: Final = "operational.keys"
+ED25519: Final = "ed25519"
+ML_DSA_65: Final = "ml-dsa-65"
+#: What `rotate` renews: a signing algorithm, or the key of tokens.
+TOKEN: Final = "token"  # noqa: S105 - a name
+_SEED_BYTES: Final = 32
+
+_Private: TypeAlias = Ed25519PrivateKey | MLDSA65PrivateKey
+
+
+class KeyStore(Protocol):
+    """Where the operational keys are."""
+
+    @property
+    def token_version(self) -> int:
+        """Version of the key that new tokens are made with."""
+
+    def mac(self, message: bytes, *, version: int) -> bytes:
+        """HMAC-SHA256 under the token key of a version; 0 means the newest.
+
+        Raises:
+            KeyUnknown: there is no such version.
+        """
+
+    def signing_keys(self) -> Sequence[SigningKey]:
+        """Every public key, retired ones too; one of each algorithm signs."""
+
+    def sign(self, algorithm: str, data: bytes) -> Signature:
+        """Sign with the newest key of an algorithm.
+
+        Raises:
+            KeyUnknown: there is no such algorithm.
+        """
+
+    def rotate(self, which: str) -> None:
+        """Make a new token key, or a new key of an algorithm; older ones stay known.
+
+        Raises:
+            KeyUnknown: there is no such thing to renew.
+        """
+
+
+class _Signer(msgspec.Struct, frozen=True):
+    algorithm: str
+    seed: bytes
+
+    def __repr__(self) -> str:
+        return f"<{self.algorithm} key>"
+
+    def private(self) -> _Private:
+        if self.algorithm == ED25519:
+            return Ed25519PrivateKey.from_private_bytes(self.seed)
+        return MLDSA65PrivateKey.from_seed_bytes(self.seed)
+
+
+class _Stored(msgspec.Struct):
+    """The file: token keys by version from 1, and signing seeds, oldest first."""
+
+    tokens: list[bytes]
+    signers: list[_Signer]
+
+    def __repr__(self) -> str:
+        return "<operational keys>"
+
+
+class FileKeyStore:
+    """Operational keys in one file that only the vault's user may read."""
+
+    def __init__(self, folder: Folder, *, token_key: bytes | None = None) -> None:
+        """Read the keys, or make them.
+
+        Args:
+            folder: of the vault.
+            token_key: that the bank made tokens with before it had a vault; becomes the
+                first version if there is no file yet.
+
+        Raises:
+            VaultFolderUnfit: the file cannot be read, or others may read it.
+        """
+        self._folder = folder
+        folder.demand_private(FILE)
+        content = folder.find(FILE)
+        if content is None:
+            self._keys = _Stored(
+                [token_key or secrets.token_bytes(_SEED_BYTES)],
+                [_new_signer(ED25519), _new_signer(ML_DSA_65)],
+            )
+            self._keep()
+        else:
+            try:
+                self._keys = msgspec.msgpack.decode(content, type=_Stored)
+            except (msgspec.DecodeError, msgspec.ValidationError):
+                message = f"{FILE} cannot be read"
+                raise VaultFolderUnfit(message) from None
+        self._load()
+
+    @property
+    def token_version(self) -> int:
+        """Version of the key that new tokens are made with."""
+        return len(self._keys.tokens)
+
+    def mac(self, message: bytes, *, version: int) -> bytes:
+        """HMAC-SHA256 under the token key of a version; 0 means the newest.
+
+        Raises:
+            KeyUnknown: there is no such version.
+        """
+        if not 0 <= version <= len(self._keys.tokens):
+            no_version = f"there is no token key of version {version}"
+            raise KeyUnknown(no_version, field="version")
+        return hmac.digest(self._keys.tokens[version - 1], message, "sha256")
+
+    def signing_keys(self) -> Sequence[SigningKey]:
+        """Every public key, oldest first; the last of each algorithm signs."""
+        return self._public
+
+    def sign(self, algorithm: str, data: bytes) -> Signature:
+        """Sign with the newest key of an algorithm.
+
+        Raises:
+            KeyUnknown: there is no such algorithm.
+        """
+        key_id, private = self._active.get(algorithm, ("", None))
+        if private is None:
+            message = "there is no key of this algorithm"
+            raise KeyUnknown(message, field="algorithm")
+        return Signature(algorithm, key_id, private.sign(data))
+
+    def rotate(self, which: str) -> None:
+        """Make a new token key, or a new key of an algorithm; older ones stay known.
+
+        Raises:
+            KeyUnknown: there is no such thing to renew.
+            OSError: it cannot be kept; nothing was changed.
+        """
+        tokens, signers = [*self._keys.tokens], [*self._keys.signers]
+        if which == TOKEN:
+            tokens.append(secrets.token_bytes(_SEED_BYTES))
+        elif which in {ED25519, ML_DSA_65}:
+            signers.append(_new_signer(which))
+        else:
+            message = "there is no operational key of this name"
+            raise KeyUnknown(message, field="which")
+        before, self._keys = self._keys, _Stored(tokens, signers)
+        try:
+            self._keep()
+        except OSError:
+            self._keys = before
+            raise
+        self._load()
+
+    def _keep(self) -> None:
+        self._folder.write(FILE, msgspec.msgpack.encode(self._keys))
+
+    def _load(self) -> None:
+        self._active: dict[str, tuple[str, _Private]] = {}
+        public = []
+        for signer in self._keys.signers:
+            private = signer.private()
+            raw = private.public_key().public_bytes_raw()
+            key_id = hashlib.sha256(signer.algorithm.encode() + b"\x00" + raw).hexdigest()[:32]
+            self._active[signer.algorithm] = (key_id, private)
+            public.append((signer.algorithm, key_id, raw))
+        self._public = tuple(
+            SigningKey(algorithm, key_id, raw, is_active=self._active[algorithm][0] == key_id)
+            for algorithm, key_id, raw in public
+        )
+
+
+def _new_signer(algorithm: str) -> _Signer:
+    return _Signer(algorithm, secrets.token_bytes(_SEED_BYTES))

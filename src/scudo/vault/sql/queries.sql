@@ -1,0 +1,125 @@
+-- active_root: the root that unit keys are wrapped by
+SELECT id, kind, threshold, identifier, proof FROM vault.root WHERE state = 'active';
+
+-- retire_root: a new root is about to take its place
+UPDATE vault.root SET state = 'retired' WHERE state = 'active';
+
+-- add_root: the root from now on
+INSERT INTO vault.root (id, kind, shares, threshold, identifier, proof, state, made_at)
+VALUES (%(id)s, %(kind)s, %(shares)s, %(threshold)s, %(identifier)s, %(proof)s, 'active', %(now)s);
+
+-- unit_keys: every unit key, oldest first
+SELECT id, number, purpose, state, root, wrapped FROM vault.unit_key ORDER BY purpose, number;
+
+-- retire_unit_key: a new one is about to take its place
+UPDATE vault.unit_key SET state = 'retiring' WHERE purpose = %(purpose)s AND state = 'active';
+
+-- add_unit_key: what new keys are wrapped by from now on
+INSERT INTO vault.unit_key (id, number, purpose, state, root, wrapped, made_at)
+SELECT %(id)s, coalesce(max(number), 0) + 1, %(purpose)s, 'active', %(root)s, %(wrapped)s, %(now)s
+FROM vault.unit_key WHERE purpose = %(purpose)s
+RETURNING number;
+
+-- rewrap_unit_key: the same key under another root
+UPDATE vault.unit_key SET root = %(root)s, wrapped = %(wrapped)s WHERE id = %(id)s;
+
+-- drop_unit_keys: retired ones that no key is wrapped by
+DELETE FROM vault.unit_key AS u
+WHERE u.state = 'retiring' AND u.purpose = 'person'
+    AND NOT EXISTS (SELECT FROM vault.person_key AS k WHERE k.unit = u.id)
+    AND NOT EXISTS (SELECT FROM vault.card AS c WHERE c.unit = u.id);
+
+-- count_left: keys that are still wrapped by retiring unit keys
+SELECT (SELECT count(*) FROM vault.person_key WHERE unit = ANY(%(units)s))
+    + (SELECT count(*) FROM vault.card WHERE unit = ANY(%(units)s));
+
+-- person_keys_left: some person keys under retiring unit keys, locked
+SELECT person, id, unit, wrapped FROM vault.person_key
+WHERE unit = ANY(%(units)s)
+ORDER BY unit, person
+LIMIT %(limit)s
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- move_person_keys: wrapped anew
+UPDATE vault.person_key AS k SET unit = %(unit)s, wrapped = w.wrapped
+FROM unnest(%(ids)s::bytea[], %(wrapped)s::bytea[]) AS w (id, wrapped)
+WHERE k.id = w.id;
+
+-- card_keys_left: some card keys under retiring unit keys, locked
+SELECT id, key, unit, wrapped FROM vault.card
+WHERE unit = ANY(%(units)s)
+ORDER BY unit, id
+LIMIT %(limit)s
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- move_card_keys: wrapped anew
+UPDATE vault.card AS c SET unit = %(unit)s, wrapped = w.wrapped
+FROM unnest(%(ids)s::bytea[], %(wrapped)s::bytea[]) AS w (key, wrapped)
+WHERE c.key = w.key;
+
+-- lock_person: one at a time may write of a person, also of one who is not there yet
+SELECT pg_advisory_xact_lock(hashtextextended('vault.person', %(person)s));
+
+-- is_erased: whether a person was erased
+SELECT EXISTS (SELECT FROM vault.erasure WHERE person = %(person)s);
+
+-- find_person_key: the key of a person; no sweep moves it meanwhile
+SELECT id, unit, wrapped FROM vault.person_key WHERE person = %(person)s FOR NO KEY UPDATE;
+
+-- add_person_key: the key of a new person
+INSERT INTO vault.person_key (person, id, unit, wrapped)
+VALUES (%(person)s, %(id)s, %(unit)s, %(wrapped)s);
+
+-- find_fields: what is kept of a person, to be replaced
+SELECT name, row, sealed FROM vault.field WHERE person = %(person)s AND name = ANY(%(names)s);
+
+-- put_fields: new values of a person's fields
+INSERT INTO vault.field (person, name, row, sealed)
+SELECT %(person)s, * FROM unnest(%(names)s::text[], %(rows)s::bytea[], %(sealed)s::bytea[])
+ON CONFLICT (person, name) DO UPDATE SET sealed = excluded.sealed;
+
+-- drop_search: hashes of values that are replaced
+DELETE FROM vault.search WHERE person = %(person)s AND kind = ANY(%(kinds)s);
+
+-- add_search: hashes of values by which a person is looked up
+INSERT INTO vault.search (person, kind, digest)
+SELECT %(person)s, * FROM unnest(%(kinds)s::text[], %(digests)s::bytea[])
+ON CONFLICT DO NOTHING;
+
+-- link_tokens: tokens that are this person's
+INSERT INTO vault.token_link (person, token_version, kind, token)
+SELECT %(person)s, %(version)s, * FROM unnest(%(kinds)s::text[], %(tokens)s::bigint[])
+ON CONFLICT DO NOTHING;
+
+-- add_erasure: a person is erased; once
+INSERT INTO vault.erasure (person, erased_at, actor, reason, correlation)
+VALUES (%(person)s, %(at)s, %(actor)s, %(reason)s, %(correlation)s)
+ON CONFLICT DO NOTHING;
+
+-- find_erasure: when and why a person was erased
+SELECT erased_at, actor, reason, correlation FROM vault.erasure WHERE person = %(person)s;
+
+-- list_erasures: everybody who was erased
+SELECT person, erased_at, actor, reason, correlation FROM vault.erasure ORDER BY person;
+
+-- drop_person_key: and with it fields, look-ups, links and cards
+DELETE FROM vault.person_key WHERE person = %(person)s;
+
+-- unerased: who of these is not erased here
+SELECT person FROM unnest(%(persons)s::bigint[]) AS outside (person)
+WHERE NOT EXISTS (SELECT FROM vault.erasure AS e WHERE e.person = outside.person)
+    OR EXISTS (SELECT FROM vault.person_key AS k WHERE k.person = outside.person);
+
+-- find_card: the card with a number
+SELECT id, person, key, unit, wrapped, row, sealed
+FROM vault.card WHERE digest = %(digest)s FOR NO KEY UPDATE;
+
+-- add_card: a new card, unless somebody was faster
+INSERT INTO vault.card (person, digest, key, unit, wrapped, row, sealed, first_six, last_four)
+VALUES (%(person)s, %(digest)s, %(key)s, %(unit)s, %(wrapped)s, %(row)s, %(sealed)s,
+    %(first_six)s, %(last_four)s)
+ON CONFLICT (digest) DO NOTHING
+RETURNING id;
+
+-- renew_card: the same number with another expiry
+UPDATE vault.card SET sealed = %(sealed)s WHERE id = %(id)s;

@@ -1,0 +1,313 @@
+"""What is said over the vault's socket: frames, requests and answers.
+
+A frame is its length (four bytes, big-endian) and as many bytes of MessagePack. A request is
+an `Asked` with a number of the caller's choice; the answer carries the same number, so that
+many may be under way. None of these values shows what it holds: a repr is the class's name.
+"""
+
+import struct
+from typing import Annotated, ClassVar, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from scudo.vault.answers import (
+    CardFound,
+    CardPut,
+    CardRead,
+    CardShown,
+    Code,
+    Done,
+    Erased,
+    FieldsRead,
+    Name,
+    Number,
+    PersonPut,
+    PersonsFound,
+    Quiet,
+    Refused,
+    RootPrepared,
+    Signature,
+    SigningKeys,
+    StatusShown,
+    Swept,
+    Tokens,
+    UnitRotated,
+    UnsealProgress,
+    Value,
+    Why,
+)
+
+FRAME_BYTES_MAX: Final = 256 * 1024
+LENGTH: Final = struct.Struct(">I")
+SIGNED_BYTES_MAX: Final = 64 * 1024
+
+A = TypeVar("A")
+
+
+class Request(Quiet, Generic[A], frozen=True, tag=True):
+    """A request that is answered by an `A`, or refused.
+
+    Attributes:
+        is_for_keepers: only keepers of the vault may send it.
+        is_repeatable: a client sends it again by itself when the connection was lost.
+    """
+
+    is_for_keepers: ClassVar[bool] = False
+    is_repeatable: ClassVar[bool] = True
+
+
+class Status(Request[StatusShown], frozen=True, tag=True):
+    """How is the vault?"""
+
+
+class Tokenise(Request[Tokens], frozen=True, tag=True):
+    """Turn values into keyed tokens; also while sealed. Version 0 is the newest key."""
+
+    kind: Name
+    values: Annotated[tuple[Value, ...], Meta(min_length=1, max_length=1_000)]
+    version: Annotated[int, Meta(ge=0)] = 0
+
+
+class Sign(Request[Signature], frozen=True, tag=True):
+    """Sign bytes; also while sealed."""
+
+    algorithm: Name
+    data: Annotated[bytes, Meta(max_length=SIGNED_BYTES_MAX)]
+
+
+class ListSigningKeys(Request[SigningKeys], frozen=True, tag=True):
+    """Which keys sign, and which did?"""
+
+
+class PutPerson(Request[PersonPut], frozen=True, tag=True):
+    """Keep fields of a person; those that are named replace what was there."""
+
+    person: Number
+    fields: Annotated[dict[str, Value], Meta(min_length=1, max_length=50)]
+
+
+class LinkToken(Request[Tokens], frozen=True, tag=True):
+    """Remember that a value's token is this person's, such as a device; erased with them."""
+
+    person: Number
+    kind: Name
+    value: Value
+
+
+class ReadFields(Request[FieldsRead], frozen=True, tag=True):
+    """Read fields of a person."""
+
+    person: Number
+    fields: Annotated[tuple[str, ...], Meta(min_length=1, max_length=50)]
+    why: Why
+
+
+class FindPerson(Request[PersonsFound], frozen=True, tag=True):
+    """Who has this e-mail, phone, …?"""
+
+    kind: Name
+    value: Value
+    why: Why
+
+
+class FindToken(Request[PersonsFound], frozen=True, tag=True):
+    """Whose is this token?"""
+
+    kind: Name
+    token: Number
+    why: Why
+
+
+class ErasePerson(Request[Erased], frozen=True, tag=True):
+    """Destroy a person's key, fields, cards, look-ups and links, for ever; also while sealed."""
+
+    person: Number
+    actor: Code
+    reason: Code
+    correlation: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
+
+
+class PutCard(Request[CardPut], frozen=True, tag=True):
+    """Keep a card; the same number again gives the same card, with the new expiry."""
+
+    number: Annotated[str, Meta(max_length=32)]
+    expiry: Annotated[str, Meta(max_length=16)]
+    person: Number | None = None
+
+
+class ShowCard(Request[CardShown], frozen=True, tag=True):
+    """Which card is this, for a person's eyes?"""
+
+    card: Number
+    why: Why
+
+
+class ReadCard(Request[CardRead], frozen=True, tag=True):
+    """The full number, for the purpose `network` only."""
+
+    card: Number
+    why: Why
+
+
+class FindCard(Request[CardFound], frozen=True, tag=True):
+    """Which card has this number?"""
+
+    number: Annotated[str, Meta(max_length=32)]
+    why: Why
+
+
+class _Keepers(Request[A], Generic[A], frozen=True, tag=True):
+    is_for_keepers: ClassVar[bool] = True
+    is_repeatable: ClassVar[bool] = False
+
+
+class PrepareRoot(_Keepers[RootPrepared], frozen=True, tag=True):
+    """Make a new root, not yet in use, and say its shares; once."""
+
+    shares: int
+    threshold: int
+
+
+class PrepareDevelopmentRoot(_Keepers[RootPrepared], frozen=True, tag=True):
+    """Make a new root that will lie in a file, for development only."""
+
+
+class CommitRoot(_Keepers[Done], frozen=True, tag=True):
+    """Use the prepared root from now on: every unit key is wrapped by it, at once."""
+
+
+class RotateUnit(_Keepers[UnitRotated], frozen=True, tag=True):
+    """Make a new unit key; older ones retire as their person keys are wrapped anew."""
+
+
+class Sweep(_Keepers[Swept], frozen=True, tag=True):
+    """Wrap so many keys anew."""
+
+    limit: Annotated[int, Meta(ge=1, le=10_000)]
+
+
+class RotateOperational(_Keepers[Done], frozen=True, tag=True):
+    """Make a new token key (`token`), or a new key of a signing algorithm."""
+
+    which: Name
+
+
+class Unseal(_Keepers[UnsealProgress], frozen=True, tag=True):
+    """Enter one share."""
+
+    share: Annotated[str, Meta(max_length=1_000)]
+    keeper: Code
+
+
+class Seal(_Keepers[Done], frozen=True, tag=True):
+    """Forget the root and every key below it."""
+
+
+AnyRequest = (
+    Status
+    | Tokenise
+    | Sign
+    | ListSigningKeys
+    | PutPerson
+    | LinkToken
+    | ReadFields
+    | FindPerson
+    | FindToken
+    | ErasePerson
+    | PutCard
+    | ShowCard
+    | ReadCard
+    | FindCard
+    | PrepareRoot
+    | PrepareDevelopmentRoot
+    | CommitRoot
+    | RotateUnit
+    | Sweep
+    | RotateOperational
+    | Unseal
+    | Seal
+)
+AnyAnswer = (
+    Refused
+    | Done
+    | StatusShown
+    | Tokens
+    | Signature
+    | SigningKeys
+    | PersonPut
+    | FieldsRead
+    | PersonsFound
+    | Erased
+    | CardPut
+    | CardShown
+    | CardRead
+    | CardFound
+    | RootPrepared
+    | UnsealProgress
+    | UnitRotated
+    | Swept
+)
+
+
+class Asked(Quiet, frozen=True):
+    """A numbered request, not yet read."""
+
+    number: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    request: msgspec.Raw
+
+
+class Answered(Quiet, frozen=True):
+    """A numbered answer."""
+
+    number: int
+    answer: AnyAnswer
+
+
+class _Sent(Quiet, frozen=True):
+    number: int
+    request: AnyRequest
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_asked: Final = msgspec.msgpack.Decoder(Asked)
+_requests: Final[msgspec.msgpack.Decoder[AnyRequest]] = msgspec.msgpack.Decoder(AnyRequest)
+_answered: Final = msgspec.msgpack.Decoder(Answered)
+
+
+def framed(message: Quiet) -> bytes:
+    """A message with its length before it."""
+    body = _encoder.encode(message)
+    return LENGTH.pack(len(body)) + body
+
+
+def frame_request(number: int, request: Request[A]) -> bytes:
+    """A request as it is sent."""
+    return framed(_Sent(number, request))  # type: ignore[arg-type] # every request is one of AnyRequest
+
+
+def read_asked(frame: bytes | memoryview) -> Asked:
+    """Read who is to be answered.
+
+    Raises:
+        msgspec.ValidationError: this is no numbered request.
+    """
+    return _asked.decode(frame)
+
+
+def read_request(raw: msgspec.Raw) -> AnyRequest:
+    """Read what is asked.
+
+    Raises:
+        msgspec.ValidationError: this is no request of ours.
+    """
+    return _requests.decode(raw)
+
+
+def read_answered(frame: bytes | memoryview) -> Answered:
+    """Read an answer.
+
+    Raises:
+        msgspec.ValidationError: this is no answer of ours.
+    """
+    return _answered.decode(frame)
