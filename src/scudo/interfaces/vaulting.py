@@ -25,7 +25,6 @@ import uvloop
 from scudo import vault
 from scudo.fabric import postgres, telemetry
 from scudo.fabric import settings as environment
-from scudo.interfaces.cli.errors import FolderUnfit
 from scudo.kernel import Refusal
 
 _log = structlog.get_logger("scudo.vault")
@@ -152,7 +151,7 @@ def start(
 
     Raises:
         VaultRefusal: it cannot start, and says why.
-        FolderUnfit: a folder of the vault is not the vault's.
+        VaultFolderUnfit: a folder of the vault is not the vault's.
     """
     folder = _own_folder(folder_of(settings), account)
     erasures = _own_folder(settings.erasures or folder / ERASURES, account)
@@ -200,7 +199,7 @@ def _own_folder(path: Path, account: postgres.Account) -> Path:
     """Make a folder for the vault's user alone, or find it so.
 
     Raises:
-        FolderUnfit: it is somebody else's, or others may look into it.
+        VaultFolderUnfit: it is somebody else's, or others may look into it.
     """
     if not path.exists():
         path.mkdir(mode=0o700, parents=True)
@@ -208,7 +207,7 @@ def _own_folder(path: Path, account: postgres.Account) -> Path:
     entry = path.stat()
     if entry.st_uid != account.user_id or entry.st_mode & 0o077:
         message = f"{path} is not the vault's alone: its user is {account.name}"
-        raise FolderUnfit(message)
+        raise vault.VaultFolderUnfit(message)
     return path
 
 

@@ -16,6 +16,8 @@ from scudo.vault.database import Database
 from scudo.vault.erasures import Erasures
 from scudo.vault.errors import (
     REFUSALS,
+    RootPresent,
+    VaultFolderUnfit,
     VaultRefusal,
     VaultSealed,
     VaultUnavailable,
@@ -23,6 +25,7 @@ from scudo.vault.errors import (
 from scudo.vault.folder import Folder
 from scudo.vault.hygiene import become, harden
 from scudo.vault.keystore import ED25519, ML_DSA_65, FileKeyStore, KeyStore
+from scudo.vault.ring import ROOT_FILE
 from scudo.vault.server import Peers, listening
 from scudo.vault.wire import (
     CommitRoot,
@@ -53,6 +56,7 @@ __all__ = [
     "ED25519",
     "ML_DSA_65",
     "REFUSALS",
+    "ROOT_FILE",
     "AsyncVaultClient",
     "Clock",
     "CommitRoot",
@@ -77,6 +81,7 @@ __all__ = [
     "PutPerson",
     "ReadCard",
     "ReadFields",
+    "RootPresent",
     "RotateOperational",
     "RotateUnit",
     "Seal",
@@ -90,6 +95,7 @@ __all__ = [
     "Tokenise",
     "Unseal",
     "VaultClient",
+    "VaultFolderUnfit",
     "VaultRefusal",
     "VaultSealed",
     "VaultUnavailable",

@@ -6,6 +6,7 @@ nothing is asked over it before the erasures outside the database were replayed 
 
 import asyncio
 import contextlib
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ class Database:
         """
         async with self._room:
             try:
-                connection = self._idle.pop() if self._idle else await self._connect()
+                connection = await self._idle_one() or await self._connect()
                 try:
                     yield connection
                 finally:
@@ -76,7 +77,23 @@ class Database:
                     else:
                         self._idle.append(connection)
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+                # The others are of the same server, which may have gone.
+                idle, self._idle = self._idle, []
+                for connection in idle:
+                    await connection.close()
                 raise VaultUnavailable(_SILENT) from error
+
+    async def _idle_one(self) -> Connection | None:
+        """A connection that is kept and still stands."""
+        while self._idle:
+            connection = self._idle.pop()
+            # On one that nobody uses only its end has something to say.
+            look = select.poll()
+            look.register(connection.fileno(), select.POLLIN)
+            if not look.poll(0):
+                return connection
+            await connection.close()
+        return None
 
     async def ask(self, query: str, parameters: dict[str, Any]) -> Sequence[TupleRow]:
         """Ask over the connection for reads; those who ask at once share a round trip.
@@ -85,10 +102,11 @@ class Database:
             VaultUnavailable: the database does not answer.
         """
         try:
-            reads = self._reads
-            if reads is None or reads.is_lost:
-                reads = await self._renew()
-            return await reads.ask(query, parameters)
+            if self._reads is not None and not self._reads.is_lost:
+                with contextlib.suppress(psycopg.OperationalError, OSError):
+                    return await self._reads.ask(query, parameters)
+            # There is none, or the server went away and may be back: reading twice is no harm.
+            return await (await self._renew()).ask(query, parameters)
         except (psycopg.Error, OSError) as error:
             raise VaultUnavailable(_SILENT) from error
 
@@ -136,6 +154,18 @@ class _Reads:
         self._waiting: list[asyncio.Future[Sequence[TupleRow]]] = []
         self._carrying: asyncio.Task[None] | None = None
         self.is_lost = False
+
+    async def _idle_one(self) -> Connection | None:
+        """A connection that is kept and still stands."""
+        while self._idle:
+            connection = self._idle.pop()
+            # On one that nobody uses only its end has something to say.
+            look = select.poll()
+            look.register(connection.fileno(), select.POLLIN)
+            if not look.poll(0):
+                return connection
+            await connection.close()
+        return None
 
     async def ask(self, query: str, parameters: dict[str, Any]) -> Sequence[TupleRow]:
         """Rows that the query gives."""

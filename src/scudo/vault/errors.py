@@ -8,7 +8,7 @@ Refusal
 ├── CiphertextBroken                               what is stored was changed or moved
 ├── ErasureNotExported                             done here, not yet kept outside the database
 ├── ShareMalformed, ShareForeign, ShareRepeated, KeeperRepeated, SharesUnfit
-├── VaultNotSealed, VaultNotInitialised, RootNotPrepared
+├── VaultNotSealed, VaultNotInitialised, RootPresent, RootNotPrepared
 ├── VaultRunning, VaultFolderUnfit                 the process cannot start
 └── VaultDefect                                    a bug, of which nothing else is said
 """
@@ -199,6 +199,14 @@ class VaultNotInitialised(VaultRefusal):
     code = "vault_not_initialised"
     kind = "conflict"
     next_step = "Run `scudo vault init`."
+
+
+class RootPresent(VaultRefusal):
+    """The vault has a root key; another takes its place only by rotation."""
+
+    code = "vault_root_present"
+    kind = "conflict"
+    next_step = "Run `scudo vault rotate-root` while the vault is open."
 
 
 class RootNotPrepared(VaultRefusal):

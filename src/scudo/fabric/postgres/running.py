@@ -16,6 +16,7 @@ from scudo.fabric.postgres.process import (
     wait_until_ready,
 )
 from scudo.fabric.postgres.refusals import PostgresNotStarted
+from scudo.fabric.postgres.socket import SERVER_SOCKET
 
 StopMode = Literal["smart", "fast", "immediate"]
 
@@ -48,6 +49,9 @@ def launch(cluster: Cluster, *, binaries: Binaries, socket_folder: Path) -> Post
         PostgresNotStarted: it did not come up; the message carries its last words.
     """
     _clear_remains(cluster.data)
+    # Nobody runs here, whatever the lock file of a killed server says.
+    for remains in (SERVER_SOCKET, f"{SERVER_SOCKET}.lock"):
+        (socket_folder / remains).unlink(missing_ok=True)
     cluster.configure(socket_folder)
     log = cluster.data / "server.log"
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:

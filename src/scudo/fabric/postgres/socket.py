@@ -26,7 +26,7 @@ def place_socket(
     """Find the socket's folder of before, or make a new one for `account`.
 
     It outlives a crash, so that connection strings stay true when PostgreSQL comes back.
-    Call it only while no server runs.
+    What a killed server left in it is for the next one to clear, once it is alone.
 
     Args:
         folder: of what listens, which notes where its socket is.
@@ -39,9 +39,6 @@ def place_socket(
     """
     known = _noted(folder, account, guest)
     if known is not None:
-        # Nobody runs here, whatever the lock file of a killed server says.
-        for remains in (name, f"{name}.lock"):
-            (known / remains).unlink(missing_ok=True)
         return known
     for parent in _parents(account, name):
         try:

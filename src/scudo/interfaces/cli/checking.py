@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from scudo.fabric import doctor as physician
 from scudo.fabric import postgres
+from scudo.interfaces.cli import keeping
 from scudo.interfaces.cli.installing import Settings, holds_bank, settings_now, token_path
 from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
 
@@ -37,7 +38,7 @@ def doctor(*, wants_upgrade: bool, is_json: bool) -> int:
     if wants_upgrade and settings.database_url is None:
         before = postgres.upgrade(settings.home, postgres_user=settings.postgres_user)
         terminal.say(f"The data was PostgreSQL {before}'s; it is at our version now.")
-    findings = [*_files(settings)]
+    findings = [*_files(settings), *keeping.findings(settings)]
     server = postgres.database_from(settings)
     is_embedded = isinstance(server, postgres.EmbeddedServer)
     if isinstance(server, postgres.EmbeddedServer) and not server.data.exists():

@@ -1,0 +1,234 @@
+"""`scudo vault`: made, run, opened and closed by its keepers."""
+
+import getpass
+import os
+import pwd
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import msgspec
+import typer
+from rich.markup import escape
+
+from scudo import vault
+from scudo.bootstrap import migrate_all
+from scudo.fabric import doctor as physician
+from scudo.fabric import postgres
+from scudo.interfaces import vaulting
+from scudo.interfaces.cli.installing import Settings, opened, settings_now
+from scudo.interfaces.cli.terminal import INTERRUPTED, NOT_OK, OK, Terminal
+
+_LOOK_S: Final = 0.2
+#: Shares and their threshold; none in development mode.
+Split = tuple[int, int] | None
+
+
+def init(wanted: Split, *, is_agreed: bool, is_json: bool) -> int:
+    """Make the root of a vault that has none; one that does not run is started for it.
+
+    Raises:
+        RootPresent: it has one.
+    """
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with _asked(settings, starts=True) as client:
+        if client.ask(vault.Status()).state != "new":
+            message = "the vault has a root key already"
+            raise vault.RootPresent(message)
+        return _put_root(terminal, client, wanted, is_agreed=is_agreed)
+
+
+def rotate_root(wanted: Split, *, is_agreed: bool, is_json: bool) -> int:
+    """Put a new root in the place of the old one."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with _asked(settings) as client:
+        return _put_root(terminal, client, wanted, is_agreed=is_agreed)
+
+
+def _put_root(
+    terminal: Terminal, client: vault.VaultClient, wanted: Split, *, is_agreed: bool
+) -> int:
+    """Prepare a root, show its shares, and use it once they are in people's hands."""
+    if wanted is None:
+        client.ask(vault.PrepareDevelopmentRoot())
+        client.ask(vault.CommitRoot())
+        _warn_of_development(terminal)
+        terminal.give({"shares": [], "threshold": 0, "development": True})
+        return OK
+    shares, threshold = wanted
+    made = client.ask(vault.PrepareRoot(shares, threshold))
+    for number, share in enumerate(made.shares, start=1):
+        terminal.say(f"[bold]Share {number} of {shares}[/]\n{share}\n")
+    terminal.say(
+        f"Any {threshold} of them open the vault; fewer tell nothing. They are not shown again."
+    )
+    terminal.give({"shares": made.shares, "threshold": threshold, "development": False})
+    if not is_agreed and not typer.confirm("Are all of them written down?", err=True):
+        terminal.aside.print("The root is as it was before; these shares are worth nothing.")
+        return NOT_OK
+    client.ask(vault.CommitRoot())
+    terminal.aside.print("The new root key is in use.")
+    return OK
+
+
+def rotate_unit(*, is_json: bool) -> int:
+    """Make a new unit key."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with _asked(settings) as client:
+        made = client.ask(vault.RotateUnit())
+    terminal.say(f"Unit key {made.unit} wraps what is written from now on.")
+    terminal.give(made)
+    return OK
+
+
+def serve() -> int:
+    """Run the vault until a signal ends it, or it ends by itself."""
+    terminal, settings = Terminal(), settings_now()
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    with _running(settings) as process:
+        with vault.VaultClient(process.socket) as client:
+            status = client.ask(vault.Status())
+        if status.is_development:
+            _warn_of_development(terminal)
+        if process.user == os.geteuid():
+            terminal.aside.print("The vault runs as the same user as the bank.")
+        sys.stdout.write(f"{process.socket}\n")
+        sys.stdout.flush()
+        while not stop.wait(_LOOK_S):
+            if process.process.poll() is not None:
+                terminal.aside.print("The vault has ended by itself.")
+                return NOT_OK
+    return OK
+
+
+def unseal(keeper: str | None, *, is_json: bool) -> int:
+    """Enter one share."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    name = keeper or os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    with _asked(settings) as client:
+        try:
+            # Never an argument: those are seen by every process of the machine.
+            share = getpass.getpass("Share: ") if sys.stdin.isatty() else sys.stdin.readline()
+        except (KeyboardInterrupt, EOFError):
+            return INTERRUPTED
+        progress = client.ask(vault.Unseal(share.strip(), name.lower()))
+    if progress.is_open:
+        terminal.say("The vault is open.")
+    else:
+        terminal.say(f"{progress.entered} of {progress.needed} shares are entered.")
+    terminal.give(progress)
+    return OK
+
+
+def seal(*, is_json: bool) -> int:
+    """Make the running vault forget its keys."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with _asked(settings) as client:
+        client.ask(vault.Seal())
+    terminal.say("The vault is sealed.")
+    terminal.give({"state": "sealed"})
+    return OK
+
+
+def status(*, is_json: bool) -> int:
+    """Say how the vault is."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with _asked(settings) as client:
+        found = client.ask(vault.Status())
+    terminal.say(f"[bold]Vault[/]     {found.state}")
+    terminal.say(f"[bold]User[/]      {escape(_name_of(found.user))}")
+    if found.shares_needed:
+        terminal.say(f"[bold]Shares[/]    {found.shares_entered} of {found.shares_needed} entered")
+    if found.unit:
+        terminal.say(f"[bold]Unit key[/]  {found.unit}, {found.keys_left:,} keys under older ones")
+    if found.is_development:
+        _warn_of_development(terminal)
+    terminal.give(msgspec.to_builtins(found))
+    return OK
+
+
+def findings(settings: Settings) -> Iterator[physician.Finding]:
+    """What doctor says of the vault; nothing if there is none."""
+    folder = vaulting.folder_of(settings)
+    if not folder.exists():
+        return
+    owner = folder.stat().st_uid
+    data = settings.home / "postgres" / "data"
+    others = {os.geteuid()} | ({data.stat().st_uid} if data.exists() else set())
+    yield physician.Finding(
+        name="vault_user",
+        ok=owner not in others,
+        is_vital=False,
+        found=_name_of(owner),
+        wanted="a user of its own",
+        next_step="As root: make a user `scudo-vault`, or name one in SCUDO_VAULT_USER.",
+    )
+    is_development = (folder / vault.ROOT_FILE).exists()
+    yield physician.Finding(
+        name="vault_root",
+        ok=not is_development,
+        is_vital=False,
+        found="DEVELOPMENT: a file beside the data" if is_development else "not on this disk",
+        wanted="shares in the hands of people",
+        next_step="Run `scudo vault rotate-root` before the data of one real person is in it.",
+    )
+    yield physician.Finding(
+        name="vault_erasures",
+        ok=settings.erasures is not None,
+        is_vital=False,
+        found=str(settings.erasures or "in the bank's own folder"),
+        wanted="a folder that no backup of the bank restores",
+        next_step="Name one in SCUDO_ERASURES: with it a restored backup forgets again.",
+    )
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+def _warn_of_development(terminal: Terminal) -> None:
+    terminal.aside.print(
+        "[bold red]DEVELOPMENT VAULT[/]: its root key lies in a file beside the data."
+        " No real person's data belongs into it."
+    )
+
+
+@contextmanager
+def _asked(settings: Settings, *, starts: bool = False) -> Iterator[vault.VaultClient]:
+    """A client of the running vault; of one that is started for a moment, if that will do.
+
+    Raises:
+        VaultUnavailable: none runs.
+    """
+    socket = vaulting.socket_of(settings)
+    if socket is not None and socket.exists():
+        with vault.VaultClient(socket) as client:
+            yield client
+    elif starts:
+        with _running(settings) as process, vault.VaultClient(process.socket) as client:
+            yield client
+    else:
+        message = "no vault runs in this bank"
+        raise vault.VaultUnavailable(message)
+
+
+@contextmanager
+def _running(settings: Settings) -> Iterator[vaulting.VaultProcess]:
+    """The vault beside the database of a bank that was made before."""
+    with opened(settings) as dsn:
+        migrate_all(dsn)
+        with vaulting.running(settings, server=postgres.database_from(settings)) as process:
+            yield process
