@@ -155,18 +155,6 @@ class _Reads:
         self._carrying: asyncio.Task[None] | None = None
         self.is_lost = False
 
-    async def _idle_one(self) -> Connection | None:
-        """A connection that is kept and still stands."""
-        while self._idle:
-            connection = self._idle.pop()
-            # On one that nobody uses only its end has something to say.
-            look = select.poll()
-            look.register(connection.fileno(), select.POLLIN)
-            if not look.poll(0):
-                return connection
-            await connection.close()
-        return None
-
     async def ask(self, query: str, parameters: dict[str, Any]) -> Sequence[TupleRow]:
         """Rows that the query gives."""
         waiter: asyncio.Future[Sequence[TupleRow]] = asyncio.get_running_loop().create_future()

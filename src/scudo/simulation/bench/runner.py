@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from scudo.simulation.bench import inside, outside
+from scudo.simulation.bench import inside, outside, vaulted
 from scudo.simulation.bench.stage import Figures, Report, Terms
 from scudo.simulation.errors import BenchUnknown
 
@@ -20,6 +20,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "feature_memory": inside.feature_memory,
     "replay": inside.replay,
     "cold_start": outside.cold_start,
+    "vault_read": vaulted.vault_read,
 }
 #: These ask one bank over HTTP, which is filled once; each leaves more payments to the next.
 OVER_HTTP: Final[dict[str, Callable[[outside.Stage, Terms, Report], Figures]]] = {
