@@ -1,15 +1,18 @@
 """Measures of the vault, over its socket, from another process than its own."""
 
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 from typing import Final
 
 from scudo import vault
-from scudo.bootstrap import migrate_all
 from scudo.fabric import postgres
-from scudo.fabric import settings as environment
-from scudo.interfaces import vaulting
-from scudo.simulation.bench.stage import SEED, Figures, Report, Terms, home
+from scudo.simulation.bench.stage import SEED, Figures, Report, Terms, home, settings_of
 
 _PERSONS: Final = 10_000
 _READS_PER_SECOND: Final = 2_000
@@ -18,29 +21,40 @@ _WHY: Final = vault.Why("screening", "bench", "bench")
 
 def vault_read(terms: Terms, report: Report) -> Figures:
     """One field of one of 10,000 persons, warm: a caller that waits for each answer."""
-    with home() as folder:
-        settings = environment.Settings(home=folder)
-        server = postgres.database_from(settings)
-        with server:
-            migrate_all(server.start())
-            account = vaulting.account_of(server, settings)
-            process = vaulting.start(
-                settings,
-                dsn=server.start().vault,
-                account=account,
-                reads_per_second={_WHY.purpose: 1_000_000},
-            )
-            try:
-                with vault.VaultClient(process.socket) as client:
-                    return _read(client, terms, report)
-            finally:
-                process.stop()
+    with home() as folder, postgres.EmbeddedServer(folder):
+        with _served(folder) as socket, vault.VaultClient(socket) as client:
+            figures = _read(client, terms, report)
+        report(f"   {settings_of(folder)}")
+    return figures
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[Path]:
+    """A bank's vault in development mode, served by another process; gives its socket."""
+    command = str(Path(sys.executable).with_name("scudo"))
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SCUDO_")
+    }
+    environment["SCUDO_HOME"] = str(folder)
+    for made in (["init"], ["vault", "init", "--development"]):
+        subprocess.run([command, *made], env=environment, check=True, capture_output=True)
+    with subprocess.Popen(
+        [command, "vault", "serve"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None, "its output is a pipe"
+            yield Path(process.stdout.readline().strip())
+        finally:
+            process.terminate()
 
 
 def _read(client: vault.VaultClient, terms: Terms, report: Report) -> Figures:
     report(f"   {_PERSONS:,} persons, each with an e-mail and two names")
-    client.ask(vault.PrepareDevelopmentRoot())
-    client.ask(vault.CommitRoot())
     for person in range(1, _PERSONS + 1):
         fields = {"given_name": "Ada", "family_name": "Lovelace", "email": f"a{person}@b.example"}
         client.ask(vault.PutPerson(person, fields))

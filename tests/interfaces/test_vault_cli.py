@@ -1,0 +1,169 @@
+"""`scudo vault`, as its keepers use it, on an embedded bank of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scudo import vault
+from scudo.fabric.postgres import EmbeddedServer
+
+SCUDO = str(Path(sys.executable).parent / "scudo")
+COMMANDS = ("init", "serve", "unseal", "seal", "status", "rotate-root", "rotate-unit")
+
+
+def environment(home):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCUDO_")}
+    return {**kept, "SCUDO_HOME": str(home)}
+
+
+def run(home, *arguments, said=""):
+    return subprocess.run(
+        [SCUDO, *map(str, arguments)],
+        env=environment(home),
+        input=said,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def told(home, *arguments, said=""):
+    """The one JSON object that a command gives."""
+    return json.loads(run(home, *arguments, "--json", said=said).stdout)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The folder of a bank without a vault's root."""
+    folder = tmp_path_factory.mktemp("bank")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(parent.stat().st_mode | 0o011)
+    home = folder / "home"
+    assert run(home, "init").returncode == 0
+    with EmbeddedServer(home):
+        yield home
+
+
+@pytest.fixture(scope="module")
+def shares(home):
+    """The shares of the root, of which two open the vault; made while no vault ran."""
+    made = told(home, "vault", "init", "--shares", "3", "--threshold", "2", "--yes")
+    return made["shares"]
+
+
+@pytest.fixture
+def served(home, shares):
+    """A vault that is served, sealed as after every start; its socket."""
+    process = subprocess.Popen(
+        [SCUDO, "vault", "serve"], env=environment(home), stdout=subprocess.PIPE, text=True
+    )
+    yield Path(process.stdout.readline().strip())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    process.stdout.close()
+
+
+class TestHelp:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_teaches_every_command(self, tmp_path, command):
+        """Every command says what it does, and shows how."""
+        done = run(tmp_path, "vault", command, "--help")
+
+        assert done.returncode == 0
+        assert "Examples:" in done.stdout
+
+
+class TestInit:
+    def test_shows_every_share_once(self, home, shares):
+        """As many shares as were asked for; a second run has none to show."""
+        again = told(home, "vault", "init", "--yes")
+
+        assert [len(share.split()) for share in shares] == [33, 33, 33]
+        assert again["refused"] == "vault_root_present"
+        found = [path for path in home.rglob("*") if path.is_file()]
+        assert not [path for path in found if shares[0].encode() in path.read_bytes()]
+
+    def test_uses_no_root_before_the_shares_are_written_down(self, tmp_path):
+        """Whoever says no has a vault without a root, as before."""
+        assert run(tmp_path / "home", "init").returncode == 0
+
+        refused = run(tmp_path / "home", "vault", "init", said="n\n")
+
+        assert refused.returncode == 1
+        assert "worth nothing" in refused.stderr
+        loud = run(tmp_path / "home", "vault", "init", "--development")
+        assert loud.returncode == 0
+        assert "DEVELOPMENT VAULT" in loud.stderr
+        findings = {one["name"]: one for one in told(tmp_path / "home", "doctor")["findings"]}
+        assert "DEVELOPMENT" in findings["vault_root"]["found"]
+        assert not findings["vault_root"]["ok"]
+        assert not findings["vault_erasures"]["ok"]
+
+
+class TestUnsealing:
+    def test_takes_one_share_of_each_keeper(self, home, shares, served):
+        """Sealed after the start; two keepers enter a share each, and it is open."""
+        assert told(home, "vault", "status")["state"] == "sealed"
+
+        first = told(home, "vault", "unseal", "--as", "ada", said=shares[0] + "\n")
+        same = told(home, "vault", "unseal", "--as", "ada", said=shares[1] + "\n")
+        second = told(home, "vault", "unseal", "--as", "grace", said=shares[2] + "\n")
+
+        assert (first["entered"], first["needed"], first["is_open"]) == (1, 2, False)
+        assert same["refused"] == "vault_keeper_repeated"
+        assert second["is_open"]
+        assert told(home, "vault", "rotate-unit")["unit"] == 2
+        assert run(home, "vault", "seal").returncode == 0
+        assert "sealed" in run(home, "vault", "status").stdout
+
+    def test_refuses_what_is_no_share(self, home, served):
+        """A slip of the hand is told from a share, without repeating it."""
+        done = run(home, "vault", "unseal", said="correct horse battery staple\n")
+
+        assert done.returncode == 3
+        assert "vault_share_malformed" in done.stderr
+        assert "battery" not in done.stderr + done.stdout
+
+    def test_gives_new_shares_at_a_rotation(self, home, shares, served):
+        """After a rotation the new shares open the vault; the last of the old do not."""
+        for keeper, share in (("ada", shares[0]), ("grace", shares[1])):
+            told(home, "vault", "unseal", "--as", keeper, said=share + "\n")
+
+        made = told(home, "vault", "rotate-root", "--shares", "3", "--threshold", "2", "--yes")
+        run(home, "vault", "seal")
+
+        old = told(home, "vault", "unseal", "--as", "ada", said=shares[0] + "\n")
+        assert old["refused"] == "vault_share_foreign"
+        # The module's shares are these from here on.
+        shares[:] = made["shares"]
+        for keeper, share in (("ada", shares[0]), ("grace", shares[1])):
+            last = told(home, "vault", "unseal", "--as", keeper, said=share + "\n")
+        assert last["is_open"]
+
+
+class TestServing:
+    def test_answers_on_the_socket_that_it_names(self, home, served):
+        """The first line is where clients find it."""
+        with vault.VaultClient(served) as client:
+            assert client.ask(vault.Tokenise("ip", ("::1",))).version == 1
+
+    def test_is_needed_by_its_commands(self, home, shares):
+        """Without a vault that runs, its commands say so."""
+        done = run(home, "vault", "status")
+
+        assert done.returncode == 3
+        assert "vault_unavailable" in done.stderr
+
+    def test_is_seen_by_doctor(self, home, shares):
+        """Doctor says as whom it runs, and that its root is not on this disk."""
+        findings = {one["name"]: one for one in told(home, "doctor")["findings"]}
+
+        assert findings["vault_root"]["ok"]
+        # Only root can start it as somebody else; anybody else is told plainly.
+        assert findings["vault_user"]["ok"] == (os.geteuid() == 0)
