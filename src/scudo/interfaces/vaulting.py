@@ -152,10 +152,11 @@ def start(
     Raises:
         VaultRefusal: it cannot start, and says why.
         VaultFolderUnfit: a folder of the vault is not the vault's.
+        SettingInvalid: a user who may ask does not exist.
     """
     folder = _own_folder(folder_of(settings), account)
     erasures = _own_folder(settings.erasures or folder / ERASURES, account)
-    users = [pwd.getpwnam(name) for name in settings.vault_peers]
+    users = [_peer(name) for name in settings.vault_peers]
     guests = [
         postgres.Account(name=user.pw_name, user_id=user.pw_uid, group_id=user.pw_gid)
         for user in users
@@ -193,6 +194,19 @@ def start(
     running = VaultProcess(socket=place / SOCKET, user=account.user_id, process=process)
     _demand_answering(running, launch)
     return running
+
+
+def _peer(name: str) -> pwd.struct_passwd:
+    """A user who may ask.
+
+    Raises:
+        SettingInvalid: there is no such user.
+    """
+    try:
+        return pwd.getpwnam(name)
+    except KeyError as error:
+        message = f"SCUDO_VAULT_PEERS names {name!r}, and there is no such user."
+        raise environment.SettingInvalid(message) from error
 
 
 def _own_folder(path: Path, account: postgres.Account) -> Path:

@@ -5,6 +5,7 @@ does not answer is `vault_unavailable`: there is no other way to the data, and n
 """
 
 import asyncio
+import contextlib
 import itertools
 import socket
 import threading
@@ -136,7 +137,9 @@ class VaultClient:
 
     def _exchange(self, connection: socket.socket, request: Request[A]) -> Answer:
         number = next(self._numbers)
-        connection.sendall(frame_request(number, request))
+        # Whom the vault does not know it tells so, and closes: that can still be read.
+        with contextlib.suppress(BrokenPipeError):
+            connection.sendall(frame_request(number, request))
         while True:
             answered = self._receive(connection)
             # Number 0 is about the connection: who we are, or what we sent.

@@ -30,6 +30,9 @@ class TestSettingsFrom:
             "SCUDO_DATABASE_URL": "postgresql://bank@db/bank",
             "SCUDO_PORT": "0",
             "SCUDO_POSTGRES_USER": "pg",
+            "SCUDO_VAULT_USER": "keeper",
+            "SCUDO_VAULT_PEERS": "bank, worker,",
+            "SCUDO_ERASURES": "/mnt/elsewhere",
         }
 
         assert settings_from(environment, is_root=True) == Settings(
@@ -37,6 +40,9 @@ class TestSettingsFrom:
             database_url="postgresql://bank@db/bank",
             port=0,
             postgres_user="pg",
+            vault_user="keeper",
+            vault_peers=("bank", "worker"),
+            erasures=Path("/mnt/elsewhere"),
         )
 
     def test_has_defaults(self) -> None:

@@ -27,12 +27,13 @@ class Home:
     folder: Path
     database: Database
     erasures: Path | None = None
+    peers: tuple[str, ...] = ()
     running: vaulting.VaultProcess | None = None
     clients: list[vault.VaultClient] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.folder, erasures=self.erasures)
+        return Settings(home=self.folder, erasures=self.erasures, vault_peers=self.peers)
 
     @property
     def account(self) -> postgres.Account:

@@ -6,6 +6,8 @@ import shutil
 import socket
 import struct
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from tests.rooms.vault.conftest import ADA, NETWORK, WHY, refused
 
 from scudo import vault
+from scudo.fabric.settings import SettingInvalid
 from scudo.vault import ErasePerson, PutCard, PutPerson, ReadCard, ReadFields, Tokenise
 from scudo.vault.answers import Refused
 from scudo.vault.wire import FRAME_BYTES_MAX, LENGTH, frame_request, read_answered
@@ -52,6 +55,23 @@ def answers(received):
     return found
 
 
+def as_mail(path, sent):
+    """Send bytes as the user `mail`, and say what came back first."""
+    code = (
+        "import os, socket, sys; line = socket.socket(socket.AF_UNIX); line.connect(sys.argv[1]);"
+        " sys.argv[2] and line.sendall(bytes.fromhex(sys.argv[2])); os.write(1, line.recv(4096))"
+    )
+    return subprocess.run(
+        [
+            *("setpriv", "--reuid=mail", "--regid=mail", "--clear-groups"),
+            *("/usr/bin/python3", "-c", code, str(path), sent.hex()),
+        ],
+        capture_output=True,
+        check=False,
+        cwd="/",
+    )
+
+
 class TestPeers:
     @pytest.mark.skipif(
         not ROOT or not SETPRIV, reason="only root can ask as somebody else, with setpriv"
@@ -59,22 +79,40 @@ class TestPeers:
     def test_of_other_users_are_refused(self, shared):
         """The kernel says who asks; a user who is not named is refused and told so."""
         path = shared.running.socket
-        code = f"import socket; line = socket.socket(1); line.connect({str(path)!r});"
-        code += " import os; os.write(1, line.recv(4096))"
-        # Without this they would not even come to the door.
+        assert b"Permission denied" in as_mail(path, b"").stderr
+        # With this they come as far as the door.
         path.parent.chmod(0o711)
         try:
-            said = subprocess.run(
-                ["setpriv", "--reuid=mail", "--clear-groups", "/usr/bin/python3", "-c", code],
-                capture_output=True,
-                check=False,
-                cwd="/",
-            )
+            said = as_mail(path, b"")
         finally:
             path.parent.chmod(0o700)
 
         (answered,) = answers(said.stdout)
         assert (answered.number, answered.answer.code) == (0, "vault_forbidden")
+
+    @pytest.mark.skipif(
+        not ROOT or not SETPRIV, reason="only root can ask as somebody else, with setpriv"
+    )
+    def test_who_are_named_may_ask_and_not_keep(self, home):
+        """A user of the list is answered; what is the keepers' is refused them."""
+        home.peers = ("mail",)
+        home.start()
+        path = home.running.socket
+
+        asked = as_mail(path, frame_request(1, Tokenise("ip", ("::1",))))
+        sealing = as_mail(path, frame_request(1, vault.PrepareDevelopmentRoot()))
+
+        assert answers(asked.stdout)[0].answer.version == 1
+        assert answers(sealing.stdout)[0].answer.code == "vault_forbidden"
+        assert path.parent.stat().st_mode & 0o777 == 0o710
+        assert home.client().ask(vault.Status()).state == "new"
+
+    def test_who_do_not_exist_are_named(self, home):
+        """A list of users with a slip in it starts nothing."""
+        home.peers = ("nobody-of-this-name",)
+
+        with pytest.raises(SettingInvalid, match="nobody-of-this-name"):
+            home.start()
 
     def test_are_told_by_the_kernel(self, home):
         """A caller who is not in the list is refused, whatever they send, and changes nothing."""
@@ -272,6 +310,39 @@ class TestSealed:
             vault.PrepareRoot(3, 2),
         ):
             assert refused(client.ask, request).code == "vault_sealed"
+
+    def test_fails_no_token_and_no_signature_under_load(self, home):
+        """Killed under load and back without shares: payments' requests wait and are answered."""
+        shared_vault(home)
+        path, stop, failed, done = home.running.socket, threading.Event(), [], []
+
+        def pay(number):
+            client = vault.VaultClient(path, patience_s=20)
+            wanted = client.ask(Tokenise("card", (f"card-{number}",))).tokens
+            while not stop.is_set():
+                try:
+                    assert client.ask(vault.Sign("ed25519", b"event")).signature
+                    done.append(client.ask(Tokenise("card", (f"card-{number}",))).tokens == wanted)
+                except vault.VaultRefusal as refusal:
+                    failed.append(refusal.code)
+            client.close()
+
+        threads = [threading.Thread(target=pay, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(2):
+            home.running.kill()
+            home.start()
+            before = len(done)
+            while len(done) < before + 100:
+                time.sleep(0.01)
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+        assert failed == []
+        assert all(done)
+        assert home.client().ask(vault.Status()).state == "sealed"
 
     def test_opens_again_with_enough_shares(self, home):
         """Two of three keepers open it; what was kept is there."""
