@@ -90,17 +90,20 @@ class TestInit:
         assert not [path for path in found if shares[0].encode() in path.read_bytes()]
 
     def test_uses_no_root_before_the_shares_are_written_down(self, tmp_path):
-        """Whoever says no has a vault without a root, as before."""
-        assert run(tmp_path / "home", "init").returncode == 0
+        """Whoever says no has a vault without a root, which may be made for development: loudly."""
+        home = tmp_path / "home"
+        # As long as somebody is attached, PostgreSQL does not stop after every command.
+        with EmbeddedServer(home):
+            assert run(home, "init").returncode == 0
 
-        refused = run(tmp_path / "home", "vault", "init", said="n\n")
+            refused = run(home, "vault", "init", said="n\n")
+            loud = run(home, "vault", "init", "--development")
+            findings = {one["name"]: one for one in told(home, "doctor")["findings"]}
 
         assert refused.returncode == 1
         assert "worth nothing" in refused.stderr
-        loud = run(tmp_path / "home", "vault", "init", "--development")
         assert loud.returncode == 0
         assert "DEVELOPMENT VAULT" in loud.stderr
-        findings = {one["name"]: one for one in told(tmp_path / "home", "doctor")["findings"]}
         assert "DEVELOPMENT" in findings["vault_root"]["found"]
         assert not findings["vault_root"]["ok"]
         assert not findings["vault_erasures"]["ok"]

@@ -333,7 +333,7 @@ class Custody:
         return answers.UnsealProgress(entered, needed, self._ring.state == "open")
 
     async def _seal(self, _request: wire.Seal) -> answers.Done:
-        self._ring.seal()
+        self._ring.seal_until_restart()
         self._cache.clear()
         _log.warning("the vault was sealed")
         return answers.Done()

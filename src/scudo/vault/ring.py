@@ -93,6 +93,7 @@ class Ring:
         self._units: _Units | None = None
         self._prepared: _Prepared | None = None
         self._unsealing: Unsealing | None = None
+        self._opens_itself = True
         #: Root, unit keys and the sweep change one after the other.
         self._changing = asyncio.Lock()
 
@@ -213,7 +214,7 @@ class Ring:
         Raises:
             VaultFolderUnfit: no file has it, or others may read it.
         """
-        if root.kind != DEVELOPMENT:
+        if root.kind != DEVELOPMENT or not self._opens_itself:
             return None
         for name in (ROOT_FILE, NEXT_ROOT_FILE):
             self._folder.demand_private(name)
@@ -238,6 +239,11 @@ class Ring:
         self._units = None
         self._prepared = None
         self._unsealing = None
+
+    def seal_until_restart(self) -> None:
+        """Forget every key; a root in a file is not read again before the next start."""
+        self._opens_itself = False
+        self.seal()
 
     async def unseal(self, share: str, *, keeper: str, now: int) -> tuple[int, int]:
         """Enter one share; gives how many are entered and needed.
@@ -326,6 +332,7 @@ class Ring:
                 self._folder.remove(NEXT_ROOT_FILE)
             else:
                 self._folder.remove(ROOT_FILE)
+                self._folder.remove(NEXT_ROOT_FILE)
 
     async def _rewrap(self, connection: Connection, prepared: _Prepared, at: datetime) -> _Root:
         root, units = prepared.key, self._units
