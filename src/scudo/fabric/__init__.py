@@ -1,6 +1,13 @@
 """Machinery without a banking word: PostgreSQL, the log, the conveyor, consumers, HTTP."""
 
 from scudo.fabric import migration, postgres, routes, settings, web
+from scudo.fabric.batches import (
+    SealedBatch,
+    StoredLeaf,
+    WholeBatch,
+    find_batch,
+    list_batches,
+)
 from scudo.fabric.carried import (
     Application,
     Item,
@@ -80,8 +87,10 @@ __all__ = [
     "ReadPool",
     "Recorded",
     "RowBroken",
+    "SealedBatch",
     "Seen",
     "Store",
+    "StoredLeaf",
     "Stretch",
     "Table",
     "Tally",
@@ -90,15 +99,18 @@ __all__ = [
     "Touched",
     "UuidArray",
     "Walk",
+    "WholeBatch",
     "Witness",
     "Writer",
     "WriterFenced",
     "add_consumer",
     "ask_commands",
+    "find_batch",
     "find_commands",
     "first_int8",
     "idempotency_digest",
     "is_batch_end",
+    "list_batches",
     "load_key",
     "migration",
     "postgres",
