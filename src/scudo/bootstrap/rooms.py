@@ -41,7 +41,7 @@ from scudo.payments import (
 )
 
 #: Rooms that have a schema, in the order in which they are migrated and locked.
-ROOMS: Final = ("fabric", "identity", "ledger", "decisions", "payments")
+ROOMS: Final = ("fabric", "governance", "identity", "ledger", "decisions", "payments")
 
 
 def _events(*modules: ModuleType) -> Iterable[type[Event]]:

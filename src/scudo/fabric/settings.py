@@ -4,6 +4,8 @@ SCUDO_HOME           folder of the bank, with all of its state
                      (`~/.local/share/scudo`; for root `/var/lib/scudo`)
 SCUDO_DATABASE_URL   your PostgreSQL instead of the embedded one
 SCUDO_PORT           port of the HTTP interface; 0 takes a free one (8420)
+SCUDO_WITNESS        folder that remembers every signed head of the log, best on a machine of
+                     somebody else (`witness` in SCUDO_HOME)
 SCUDO_POSTGRES_USER  user that root runs the embedded PostgreSQL as (`postgres`, else `nobody`)
 """
 
@@ -35,6 +37,12 @@ class Settings:
     database_url: str | None = None
     port: int = PORT_DEFAULT
     postgres_user: str | None = None
+    witness: Path | None = None
+
+    @property
+    def witness_folder(self) -> Path:
+        """Folder of the witness; within the home unless another is named."""
+        return self.witness or self.home / "witness"
 
 
 def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
@@ -47,11 +55,13 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     if url is not None and not url.startswith(_URL_SCHEMES):
         message = "SCUDO_DATABASE_URL does not begin with postgresql://."
         raise SettingInvalid(message)
+    witness = environment.get("SCUDO_WITNESS")
     return Settings(
         home=_home_from(environment, is_root=is_root),
         database_url=url,
         port=_port_from(environment.get("SCUDO_PORT") or str(PORT_DEFAULT)),
         postgres_user=environment.get("SCUDO_POSTGRES_USER") or None,
+        witness=Path(witness).expanduser().absolute() if witness else None,
     )
 
 
