@@ -15,6 +15,8 @@ from scudo.fabric import BadRow, EventCatalogue, RowBroken, Walk
 from scudo.ledger import TRANSFERS, LedgerWitness
 from scudo.payments import PaymentWitness
 
+#: Tables whose rows are chained, beside the log's own, in the order of an entry's leaves.
+CHAINED: Final = (DECISIONS, TRANSFERS)
 #: How far the log may have moved on for the rest to be walked inside the last snapshot.
 _NEAR: Final = 20_000
 _NICE: Final = 10
@@ -67,7 +69,7 @@ def verify_bank(
     ledger, gates = LedgerWitness(), DecisionWitness()
     walk = Walk(
         connection,
-        tables=(DECISIONS, TRANSFERS),
+        tables=CHAINED,
         decode=catalogue.decode,
         witnesses=(ledger, gates, PaymentWitness(ledger, gates)),
         progress=progress,
