@@ -11,6 +11,7 @@ from scudo.governance.model import DAY, ED25519, HOUR, ML_DSA_65, MOMENT, Signer
 from scudo.governance.notary import Notary
 from scudo.governance.proving import prove_entry, prove_growth
 from scudo.governance.signer import KeyFiles
+from scudo.governance.verification import EvidenceAudit
 
 __all__ = [
     "DAY",
@@ -19,6 +20,7 @@ __all__ = [
     "ML_DSA_65",
     "MOMENT",
     "EntryUnknown",
+    "EvidenceAudit",
     "EvidenceContradicted",
     "HeadUnknown",
     "KeyFiles",
