@@ -13,7 +13,9 @@ class ProofNotReady(Refusal):
     code = "proof_not_ready"
     kind = "unavailable"
     retryable = True
-    next_step = "Wait some seconds and ask again; a bank that is served signs as it goes on."
+    next_step = (
+        "Start `scudo serve`, which signs every few seconds (ML-DSA-65: every hour), and ask again."
+    )
 
 
 class EntryUnknown(Refusal):

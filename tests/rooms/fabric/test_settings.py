@@ -30,6 +30,7 @@ class TestSettingsFrom:
             "SCUDO_DATABASE_URL": "postgresql://bank@db/bank",
             "SCUDO_PORT": "0",
             "SCUDO_POSTGRES_USER": "pg",
+            "SCUDO_WITNESS": "/mnt/notary",
         }
 
         assert settings_from(environment, is_root=True) == Settings(
@@ -37,12 +38,14 @@ class TestSettingsFrom:
             database_url="postgresql://bank@db/bank",
             port=0,
             postgres_user="pg",
+            witness=Path("/mnt/notary"),
         )
 
     def test_has_defaults(self) -> None:
         """Without variables the bank is embedded and has its usual port."""
         settings = settings_from({}, is_root=True)
 
+        assert settings.witness_folder == settings.home / "witness"
         assert (settings.database_url, settings.port) == (None, PORT_DEFAULT)
 
     @pytest.mark.parametrize(

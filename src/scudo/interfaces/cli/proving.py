@@ -1,17 +1,25 @@
 """`scudo prove` and `scudo check-proof`: evidence for people outside the bank."""
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import psycopg
+from psycopg import Connection
 from rich.markup import escape
 
 from scudo import proofcheck
 from scudo.auditing import CHAINED
-from scudo.governance import DAY, HOUR, MOMENT, prove_entry, prove_growth
+from scudo.governance import DAY, HOUR, MOMENT, ProofNotReady, prove_entry, prove_growth
 from scudo.interfaces.cli.errors import ProofUnclear
 from scudo.interfaces.cli.installing import opened, settings_now
 from scudo.interfaces.cli.terminal import OK, Terminal
 from scudo.kernel import Prefix, ids
+
+#: Longer than between two heads that are signed while the log grows.
+_WAIT_S: Final = 8
+_AGAIN_S: Final = 0.5
 
 
 def prove(
@@ -36,7 +44,7 @@ def prove(
     with opened(settings) as dsn, psycopg.connect(dsn.read, autocommit=True) as connection:
         if growth is None:
             cadences = (HOUR, DAY) if is_post_quantum else (MOMENT,)
-            written = prove_entry(connection, number, tables=CHAINED, cadences=cadences)
+            written = _waited(connection, number, cadences)
             name = f"{payment}.proof.json"
         else:
             written = prove_growth(connection, *growth)
@@ -47,6 +55,22 @@ def prove(
         terminal.say(escape(line))
     terminal.say(f"\nNext: [bold]scudo check-proof {escape(str(path))}[/]")
     return OK
+
+
+def _waited(connection: Connection[Any], position: int, cadences: Sequence[str]) -> bytes:
+    """Prove an entry once a head covers it; a bank that is served signs within seconds.
+
+    Raises:
+        ProofNotReady: none does for long.
+    """
+    until = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            return prove_entry(connection, position, tables=CHAINED, cadences=cadences)
+        except ProofNotReady:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(_AGAIN_S)
 
 
 def check(file: Path, *, witness: Path | None, keys: list[str]) -> int:
