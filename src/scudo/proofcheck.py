@@ -243,8 +243,8 @@ def _word(value: Any, known: Collection[str]) -> str:  # noqa: ANN401 - see abov
 
 
 def _octets(value: object, size: int | None = None, *, is_hex: bool = False) -> bytes:
-    text = value if isinstance(value, str) else "?"
     try:
+        text = value if isinstance(value, str) else "?"
         found = bytes.fromhex(text) if is_hex else base64.b64decode(text, validate=True)
     except ValueError as error:
         raise Unreadable("there is neither base64 nor hexadecimal where it must be") from error
@@ -260,14 +260,13 @@ def _path(value: object) -> list[bytes]:
 
 
 def _head(value: object) -> Head:
-    log, number, size, root, at, signed_at, why, algorithm, key, signature = _object(
-        value, *Head.__slots__
-    )
-    _, length = ALGORITHMS[_word(algorithm, ALGORITHMS)]
+    members = _object(value, *Head.__slots__)
+    log, number, size, root, at, signed_at, why, algorithm, key, signature = members
+    signer = (_word(algorithm, ALGORITHMS), _octets(key, 32, is_hex=True))
     return Head(
         *(_octets(log, 16, is_hex=True), _number(number), _number(size), _octets(root, 32)),
-        *(_number(at), _number(signed_at, _INSTANT_MAX), _word(why, CADENCES), algorithm),
-        *(_octets(key, 32, is_hex=True), _octets(signature, length)),
+        *(_number(at), _number(signed_at, _INSTANT_MAX), _word(why, CADENCES)),
+        *(*signer, _octets(signature, ALGORITHMS[algorithm][1])),
     )
 
 
@@ -320,15 +319,17 @@ class Witness:
     def _take(self, value: object) -> Head | None:
         if isinstance(value, dict) and "key" in value:
             key = _key(*_object(value, "key"))
-            is_same = self.keys.setdefault(key.fingerprint, key) == key
-            _prove(is_same, "a key of the witness has changed")
+            _prove(self.keys.setdefault(key.fingerprint, key) == key, "a signing key has changed")
             return None
         shown, path = _object(value, "head", "path")
         head = _head(shown)
         if self._recent.get(head.number) == head:
             return None
         _prove(head.key in self.keys, f"{head} is signed by a key that is not in the witness")
-        check_signature(head, self.keys[head.key])
+        check_signature(head, key := self.keys[head.key])
+        since = max(k.valid_from for k in self.keys.values() if k.algorithm == key.algorithm)
+        is_in_use = key.valid_from == since or head.signed_at < since
+        _prove(is_in_use, f"{head} is signed by a key that had been replaced")
         if self.latest is not None:
             _check_next(self.latest, head, _path(path))
         self._recent.pop(head.number - REPEATED_MAX, None)

@@ -7,6 +7,7 @@ from scudo.fabric.batches import (
     WholeBatch,
     find_batch,
     list_batches,
+    summarise_keys,
 )
 from scudo.fabric.carried import (
     Application,
@@ -123,5 +124,6 @@ __all__ = [
     "routes",
     "settings",
     "sized",
+    "summarise_keys",
     "web",
 ]

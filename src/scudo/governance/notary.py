@@ -18,7 +18,7 @@ import psycopg
 import structlog
 from psycopg import Connection
 
-from scudo.fabric import SealedBatch, list_batches
+from scudo.fabric import SealedBatch, list_batches, summarise_keys
 from scudo.governance import logic, store
 from scudo.governance.errors import EvidenceContradicted
 from scudo.governance.model import DAY, ED25519, HOUR, ML_DSA_65, MOMENT, Signer, Tree
@@ -35,6 +35,8 @@ _HOUR_US: Final = 3_600 * SECOND_US
 PAGE: Final = 256
 #: Heads taken to the witness in one transaction.
 _EXPORTED_AT_ONCE: Final = 100
+#: Between two times that what proofs look for is put in order.
+_SUMMARISED_EVERY_US: Final = 60 * SECOND_US
 _PAUSE_S: Final = 0.5
 _AFTER_FAULT_S: Final = 2.0
 
@@ -62,6 +64,8 @@ class Notary:
         self._every_us = every_us
         self._witnessed: Head | None = None
         self._witness: WitnessFolder | None = None
+        self._fault = ""
+        self._summarised_at = 0
         self.alarm: str | None = None
         self.size = 0
         self.signed = 0
@@ -83,25 +87,41 @@ class Notary:
         """
         while not stopping.is_set() and self.alarm is None:
             with self._watched(), connect() as connection:
-                while not stopping.wait(0 if self.grow(connection) else _PAUSE_S):
-                    self.attest(connection, now=clock())
-            stopping.wait(_AFTER_FAULT_S)
+                while self.alarm is None:
+                    if stopping.wait(0 if self.grow(connection) else _PAUSE_S):
+                        break
+                    # The tree grows on, also where signer or witness cannot be reached.
+                    with self._watched():
+                        self.attest(connection, now=clock())
+                        self._summarise(connection, now=clock())
+            if self.alarm is None:
+                stopping.wait(_AFTER_FAULT_S)
         if self.alarm is None:
             with self._watched(), connect() as connection:
                 while self.grow(connection):
                     pass
                 self.attest(connection, now=clock(), is_last=True)
+                summarise_keys(connection)
+
+    def _summarise(self, connection: Connection[Any], *, now: int) -> None:
+        if abs(now - self._summarised_at) >= _SUMMARISED_EVERY_US:
+            summarise_keys(connection)
+            self._summarised_at = now
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
         """Let faults pass that go by, and raise the alarm when evidence is contradicted."""
         try:
             yield
+            self._fault = ""
         except EvidenceContradicted as contradiction:
             self.alarm = str(contradiction)
             _log.error("evidence_contradicted", reason=self.alarm)
         except (psycopg.Error, OSError) as error:
-            _log.warning("notary_interrupted", error=type(error).__name__)
+            # It is tried again and again; once is enough to tell of it.
+            if self._fault != type(error).__name__:
+                self._fault = type(error).__name__
+                _log.warning("notary_interrupted", error=self._fault)
 
     # ---- the tree
 
@@ -146,9 +166,8 @@ class Notary:
 
     @staticmethod
     def _take(connection: Connection[Any], tree: Tree, batches: list[SealedBatch]) -> Tree:
-        whole = [
-            (low << level, low + 1 << level) for level, low in logic.full_subtrees((0, tree.size))
-        ]
+        subtrees = logic.full_subtrees((0, tree.size))
+        whole = [(index << level, (index + 1) << level) for level, index in subtrees]
         frontier = logic.Frontier(tree.size, store.find_digests(connection, whole))
         store.add_nodes(
             connection, [node for batch in batches for node in frontier.push(batch.hash)]

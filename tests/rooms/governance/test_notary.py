@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -21,6 +22,7 @@ from scudo.governance import (
     store,
 )
 from scudo.governance.notary import EVERY_US
+from scudo.governance.witness import Line, WitnessFolder
 from scudo.kernel import DAY_US, GENESIS, SECOND_US, chain
 from scudo.proofcheck import NotProven, Witness, check, witness_files
 
@@ -141,6 +143,24 @@ class TestHeads:
         check(None, witness=log.witness(), keys={head.key for head in log.heads()})
         with pytest.raises(NotProven, match="none of those that were named"):
             check(None, witness=log.witness(), keys={new})
+
+    def test_do_not_count_by_a_key_that_was_replaced(self, log):
+        """Whoever finds an old key cannot sign with it any more, even at the witness."""
+        log.append()
+        log.attest(log.notary(), MORNING)
+        stolen = KeyFiles(log.folder / "keys")
+        KeyFiles(log.folder / "keys").rotate(ED25519)
+        log.append()
+        log.attest(log.notary(), MORNING + EVERY_US)
+        old, *_, latest = log.witnessed()
+        forged = replace(latest, number=latest.number + 1, key=old.key)
+        forged = replace(forged, signature=stolen.sign(ED25519, forged.statement))
+
+        key = store.read_keys(log.app)[old.key]
+        WitnessFolder(log.folder / "witness", old.log).append([Line(forged, key, [])])
+
+        with pytest.raises(NotProven, match="had been replaced"):
+            log.witnessed()
 
     def test_are_signed_at_last_when_the_bank_stops(self, log):
         """Told to stop, the notary signs what has grown, however short ago it signed."""

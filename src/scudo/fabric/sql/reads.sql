@@ -25,3 +25,6 @@ FROM (
 ) AS latest
 ORDER BY first_position DESC
 LIMIT 1;
+
+-- summarise_keys: let the keys of a batch be found quickly among those that were added lately
+SELECT fabric.summarise_keys();
