@@ -211,6 +211,8 @@ class TestCheckProof:
 
         assert done.returncode == 2
         assert done.stdout.startswith("Cannot be read: ")
+        assert run(tmp_path / "nowhere", "check-proof").returncode == 2
+        assert run(tmp_path / "nowhere", "check-proof", "--witness", tmp_path).returncode == 1
         assert not (tmp_path / "nowhere").exists()
 
 

@@ -31,7 +31,7 @@ class HeadUnknown(Refusal):
 
     code = "head_unknown"
     kind = "not_found"
-    next_step = "Give sizes of signed heads; `scudo check-proof` tells those of a witness."
+    next_step = "Give sizes of signed heads; the lines of the witness tell them."
 
 
 class LogContradictsHead(Refusal):

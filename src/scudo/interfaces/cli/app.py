@@ -212,7 +212,7 @@ def prove(
 
 @app.command("check-proof")
 def check_proof(
-    file: Annotated[Path, typer.Argument(help="What `scudo prove` wrote.")],
+    file: Annotated[Path | None, typer.Argument(help="What `scudo prove` wrote.")] = None,
     *,
     witness: Annotated[
         Path | None, typer.Option(help="Folder of the log's witness that must hold its heads.")
@@ -221,7 +221,7 @@ def check_proof(
         list[str] | None, typer.Option(help="Fingerprint of a key that may have signed; repeat.")
     ] = None,
 ) -> None:
-    """Check a proof, without the bank and its database.
+    """Check a proof, a witness, or both, without the bank and its database.
 
     Exit code 0: proven; 1: not proven; 2: cannot be read. The same check is one file,
     `proofcheck.py`, for a machine that has only Python and the package cryptography.
@@ -229,7 +229,8 @@ def check_proof(
     \b
     Examples:
       scudo check-proof proof.json
-      scudo check-proof proof.json --witness /media/notary/witness/0f…
+      scudo check-proof proof.json --witness /media/notary/037dca13efde4b22a57dd9f5fc7b83d7
+      scudo check-proof --witness /media/notary/037dca13efde4b22a57dd9f5fc7b83d7
     """  # noqa: D301 - a line continuation that is shown
     from scudo.interfaces.cli import proving  # noqa: PLC0415 - late: `--help` must not load the bank
 
