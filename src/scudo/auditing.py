@@ -12,9 +12,12 @@ from psycopg import Connection
 
 from scudo.decisions import DECISIONS, DecisionWitness
 from scudo.fabric import BadRow, EventCatalogue, RowBroken, Walk
+from scudo.governance import EvidenceAudit
 from scudo.ledger import TRANSFERS, LedgerWitness
 from scudo.payments import PaymentWitness
 
+#: Tables whose rows are chained, beside the log's own, in the order of an entry's leaves.
+CHAINED: Final = (DECISIONS, TRANSFERS)
 #: How far the log may have moved on for the rest to be walked inside the last snapshot.
 _NEAR: Final = 20_000
 _NICE: Final = 10
@@ -47,6 +50,7 @@ def verify_bank(
     catalogue: EventCatalogue,
     progress: Progress | None = None,
     gentle: bool = True,
+    evidence: EvidenceAudit | None = None,
 ) -> Verdict:
     """Prove a bank's books from its log, up to the head it has when the walk ends.
 
@@ -60,6 +64,7 @@ def verify_bank(
         progress: is told of every stretch.
         gentle: give way to live traffic. Lowers the priority of the calling thread for good,
             and of the database's process where we may.
+        evidence: compares what was signed; without a witness by default.
     """
     if gentle:
         _give_way(connection)
@@ -67,7 +72,7 @@ def verify_bank(
     ledger, gates = LedgerWitness(), DecisionWitness()
     walk = Walk(
         connection,
-        tables=(DECISIONS, TRANSFERS),
+        tables=CHAINED,
         decode=catalogue.decode,
         witnesses=(ledger, gates, PaymentWitness(ledger, gates)),
         progress=progress,
@@ -75,7 +80,7 @@ def verify_bank(
     first_bad = None
     try:
         with _collector_paused():
-            _walk_all(walk, connection)
+            _walk_all(walk, evidence or EvidenceAudit(), connection)
     except RowBroken as broken:
         first_bad = broken.row
     return Verdict(
@@ -88,16 +93,18 @@ def verify_bank(
     )
 
 
-def _walk_all(walk: Walk, connection: Connection[Any]) -> None:
+def _walk_all(walk: Walk, evidence: EvidenceAudit, connection: Connection[Any]) -> None:
     head = walk.read_head()
     while head.position - walk.position > _NEAR:
         walk.advance(head)
         head = walk.read_head()
+    evidence.prepare(connection)
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         head = walk.read_head()
         walk.advance(head)
         walk.conclude(head)
+        evidence.check(connection)
 
 
 @contextlib.contextmanager

@@ -12,17 +12,36 @@ from typing import Any
 import psycopg
 import pytest
 
-from scudo.auditing import Verdict, verify_bank
+from scudo.auditing import CHAINED, Verdict, verify_bank
 from scudo.bootstrap import open_bank
 from scudo.bootstrap.bank import Bank
 from scudo.bootstrap.rooms import CATALOGUE
-from scudo.decisions import Policy, load_policy
+from scudo.decisions import DECISION, Policy, load_policy
 from scudo.decisions.policy import STANDARD
-from scudo.fabric import Command, Limits
+from scudo.fabric import Command, Limits, queries, read_images
+from scudo.fabric.log.model import BATCH, ENTRY, KEY, outline_mark
 from scudo.fabric.postgres import Dsn, ensure_roles
+from scudo.fabric.stored import (
+    StoredRows,
+    batch_row,
+    chained_strand,
+    entry_strand,
+    key_strand,
+)
+from scudo.fabric.verification import FIRST, LAST
+from scudo.governance import EvidenceAudit
 from scudo.identity import CustomerKind, RegisterCustomer
-from scudo.kernel import DAY_US, SECOND_US
-from scudo.ledger import Mandate, Movement, Nature, OpenAccount, PostJournal, Product, TransferKind
+from scudo.kernel import DAY_US, GENESIS, SECOND_US, chain, merkle_root
+from scudo.ledger import (
+    TRANSFER,
+    Mandate,
+    Movement,
+    Nature,
+    OpenAccount,
+    PostJournal,
+    Product,
+    TransferKind,
+)
 from scudo.payments import (
     AnswerChallenge,
     AuthoriseCard,
@@ -186,9 +205,14 @@ class Books:
     dsn: Dsn
     admin: psycopg.Connection
     reader: psycopg.Connection
+    #: The bank's folder, in which its witness is.
+    home: Path
 
-    def verify(self) -> Verdict:
-        return verify_bank(self.reader, catalogue=CATALOGUE, gentle=False)
+    def verify(self, evidence: EvidenceAudit | None = None) -> Verdict:
+        return verify_bank(self.reader, catalogue=CATALOGUE, gentle=False, evidence=evidence)
+
+    def verify_with_witness(self) -> Verdict:
+        return self.verify(EvidenceAudit(self.home / "witness"))
 
 
 async def _live_in(dsn: Dsn, home: Path, policy: Policy) -> None:
@@ -209,11 +233,61 @@ def books(
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     dsn = server.database(name)
     ensure_roles(dsn.admin)
-    asyncio.run(_live_in(dsn, tmp_path_factory.mktemp("home"), policy))
+    home = tmp_path_factory.mktemp("home")
+    asyncio.run(_live_in(dsn, home, policy))
     with (
         psycopg.connect(dsn.admin, autocommit=True) as admin,
         psycopg.connect(dsn.read, autocommit=True) as reader,
     ):
-        yield Books(dsn, admin, reader)
+        yield Books(dsn, admin, reader, home)
     with psycopg.connect(server.admin, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+SQL = queries("scudo.fabric", "verification.sql")
+STORED = (BATCH.name, ENTRY.name, KEY.name, DECISION.name, TRANSFER.name)
+EVIDENCE = tuple(f"governance.{name}" for name in ("tree", "tree_node", "signed_head", "export"))
+
+
+def chain_anew(connection: psycopg.Connection) -> None:
+    """Compute every outline, root and hash from the rows as they are now."""
+    everything = {"first": FIRST, "last": LAST}
+    strands = [key_strand(read_images(connection, SQL["keys"], everything))]
+    for chained in CHAINED:
+        bounds = {"first": 0, "last": (1 << 62) - 1}
+        strands.append(chained_strand(chained, read_images(connection, chained.query, bounds)))
+    rows = StoredRows(entry_strand(read_images(connection, SQL["entries"], everything)), strands)
+    query = {"after": FIRST, "through": LAST, "limit": 10_000}
+    previous = GENESIS
+    for image in read_images(connection, SQL["batches"], query):
+        row = batch_row(image)
+        found = rows.between(row.first, row.last)
+        digests = [strand.digests[index] for _, strand, index in found]
+        row.outline = b"".join(
+            outline_mark(strand.table.tag, digest)
+            for (_, strand, _), digest in zip(found, digests, strict=True)
+        )
+        row.leaves = len(digests) + 1
+        row.root = merkle_root([row.leaf(), *digests])
+        previous = chain(previous, row.root)
+        connection.execute(
+            "UPDATE fabric.log_batch SET outline = %s, leaves = %s, root = %s, hash = %s "
+            "WHERE first_position = %s",
+            (row.outline, row.leaves, row.root, previous, row.first),
+        )
+    connection.execute("UPDATE fabric.log_head SET hash = %s", (previous,))
+
+
+@pytest.fixture
+def forging(books) -> Iterator[psycopg.Connection]:
+    """A superuser's connection; the books are put back afterwards."""
+    kept = {}
+    for table in (*STORED, *EVIDENCE, "fabric.log_head"):
+        whole = f"COPY (SELECT * FROM {table}) TO STDOUT (FORMAT binary)"
+        with books.admin.cursor().copy(whole) as copy:
+            kept[table] = b"".join(copy)
+    yield books.admin
+    for table, stored in kept.items():
+        books.admin.execute(f"TRUNCATE {table}")
+        with books.admin.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
+            copy.write(stored)

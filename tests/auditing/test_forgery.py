@@ -8,68 +8,11 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from tests.auditing.conftest import chain_anew
 
-from scudo.decisions import DECISION, DECISIONS
-from scudo.fabric import read_images
-from scudo.fabric.log.model import BATCH, ENTRY, KEY, outline_mark
-from scudo.fabric.rows import queries
-from scudo.fabric.stored import (
-    StoredRows,
-    batch_row,
-    chained_strand,
-    entry_strand,
-    key_strand,
-)
-from scudo.fabric.verification import FIRST, LAST
-from scudo.kernel import GENESIS, Prefix, chain, ids, merkle_root
-from scudo.ledger import TRANSFER, TRANSFERS, TransferKind
-
-SQL = queries("scudo.fabric", "verification.sql")
-CHAINED = (BATCH.name, ENTRY.name, KEY.name, DECISION.name, TRANSFER.name)
-
-
-def chain_anew(connection: psycopg.Connection) -> None:
-    """Compute every outline, root and hash from the rows as they are now."""
-    everything = {"first": FIRST, "last": LAST}
-    strands = [key_strand(read_images(connection, SQL["keys"], everything))]
-    for chained in (DECISIONS, TRANSFERS):
-        bounds = {"first": 0, "last": (1 << 62) - 1}
-        strands.append(chained_strand(chained, read_images(connection, chained.query, bounds)))
-    rows = StoredRows(entry_strand(read_images(connection, SQL["entries"], everything)), strands)
-    query = {"after": FIRST, "through": LAST, "limit": 10_000}
-    previous = GENESIS
-    for image in read_images(connection, SQL["batches"], query):
-        row = batch_row(image)
-        found = rows.between(row.first, row.last)
-        digests = [strand.digests[index] for _, strand, index in found]
-        row.outline = b"".join(
-            outline_mark(strand.table.tag, digest)
-            for (_, strand, _), digest in zip(found, digests, strict=True)
-        )
-        row.leaves = len(digests) + 1
-        row.root = merkle_root([row.leaf(), *digests])
-        previous = chain(previous, row.root)
-        connection.execute(
-            "UPDATE fabric.log_batch SET outline = %s, leaves = %s, root = %s, hash = %s "
-            "WHERE first_position = %s",
-            (row.outline, row.leaves, row.root, previous, row.first),
-        )
-    connection.execute("UPDATE fabric.log_head SET hash = %s", (previous,))
-
-
-@pytest.fixture
-def forging(books) -> Iterator[psycopg.Connection]:
-    """A superuser's connection; the books are put back afterwards."""
-    kept = {}
-    for table in (*CHAINED, "fabric.log_head"):
-        whole = f"COPY (SELECT * FROM {table}) TO STDOUT (FORMAT binary)"
-        with books.admin.cursor().copy(whole) as copy:
-            kept[table] = b"".join(copy)
-    yield books.admin
-    for table, stored in kept.items():
-        books.admin.execute(f"TRUNCATE {table}")
-        with books.admin.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
-            copy.write(stored)
+from scudo.decisions import DECISION
+from scudo.kernel import Prefix, ids
+from scudo.ledger import TRANSFER, TransferKind
 
 
 @contextlib.contextmanager

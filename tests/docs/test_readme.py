@@ -27,7 +27,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def run(command: list[str], environment: dict[str, str]) -> str:
     """Run a command that must succeed; returns what it printed."""
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command,
+        env=environment,
+        # What a command writes is written beside the bank.
+        cwd=Path(environment["SCUDO_HOME"]).parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -13,7 +13,10 @@ import pytest
 from scudo.fabric.postgres import EmbeddedServer
 
 SCUDO = str(Path(sys.executable).parent / "scudo")
-COMMANDS = ("init", "serve", "replay", "verify", "why", "bench", "doctor", "demo", "token")
+COMMANDS = (
+    *("init", "serve", "replay", "verify", "why", "prove", "check-proof", "bench", "doctor"),
+    *("demo", "token"),
+)
 #: Modules that take long to load and that `--help` needs none of.
 HEAVY = ("duckdb", "psycopg", "sqlglot", "uvicorn", "httpx", "rich.console")
 
@@ -178,7 +181,51 @@ class TestWhy:
         assert json.loads(done.stdout)["refused"] == code
 
 
+class TestProve:
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (("pay_0000000000000001",), "entry_unknown"),
+            (("pay_1",), "id_malformed"),
+            ((), "proof_unclear"),
+            (("pay_0000000000000001", "--from", "1", "--to", "2"), "proof_unclear"),
+            (("--from", "1"), "proof_unclear"),
+            (("--from", "1", "--to", "2"), "head_unknown"),
+        ],
+    )
+    def test_is_refused_for_what_is_not_there(self, home, tmp_path, arguments, code):
+        """Nothing is written; what is missing is said with a next step."""
+        done = run(home, "prove", *arguments, cwd=tmp_path)
+
+        assert done.returncode == 3
+        assert code in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestCheckProof:
+    def test_ends_with_2_for_what_it_cannot_read(self, home, tmp_path):
+        """A file that is no proof is told from a proof that does not hold; no bank is needed."""
+        (tmp_path / "proof.json").write_text("{}")
+
+        done = run(tmp_path / "nowhere", "check-proof", tmp_path / "proof.json")
+
+        assert done.returncode == 2
+        assert done.stdout.startswith("Cannot be read: ")
+        assert run(tmp_path / "nowhere", "check-proof").returncode == 2
+        assert run(tmp_path / "nowhere", "check-proof", "--witness", tmp_path).returncode == 1
+        assert not (tmp_path / "nowhere").exists()
+
+
 class TestDoctor:
+    def test_says_that_a_witness_in_the_home_is_no_second_place(self, home):
+        """The finding is not vital, and cannot be overlooked."""
+        examined = json.loads(run(home, "doctor", "--json").stdout)
+
+        (witness,) = (found for found in examined["findings"] if found["name"] == "witness")
+        assert witness["ok"] is False
+        assert "NO SECOND PLACE" in witness["found"]
+        assert "SCUDO_WITNESS" in witness["next_step"]
+
     def test_finds_a_new_bank_well(self, home):
         """A bank as init makes it is durable and its files are private."""
         done = run(home, "doctor", "--json")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from scudo.fabric import (
     postgres,
     request_digest,
 )
+from scudo.governance import KeyFiles, Notary
 from scudo.identity import Clients
 from scudo.kernel import Refusal, instant
 
@@ -60,6 +62,7 @@ class Bank:
     clients: Clients
     consumers: ConsumerRunner
     snapshots: Snapshots
+    notary: Notary
     belt: asyncio.Task[None]
 
     async def submit(
@@ -144,6 +147,7 @@ async def open_bank(
     *,
     home: Path,
     description: str,
+    witness: Path | None = None,
     limits: Limits | None = None,
     policy: Policy | None = None,
 ) -> AsyncIterator[Bank]:
@@ -153,6 +157,7 @@ async def open_bank(
         server: where its database is.
         home: folder with the installation's keys and snapshots.
         description: who writes, for whoever finds the log taken.
+        witness: folder that the log's signed heads go to; within the home by default.
         limits: sizes of the conveyor's batch and queue.
         policy: what the gates decide by; the shipped one by default.
 
@@ -198,6 +203,7 @@ async def open_bank(
                 (Alerts(), Rescoring(act)), catalogue=CATALOGUE, connect=connect
             ),
             snapshots=snapshots,
+            notary=Notary(signer=KeyFiles(home / "keys"), witness=witness or home / "witness"),
             belt=asyncio.create_task(conveyor.run()),
         )
         async with _attended(bank):
@@ -228,6 +234,8 @@ async def _attended(bank: Bank) -> AsyncIterator[None]:
             bank.consumers.run(),
         )
     ]
+    ended = threading.Event()
+    attesting = asyncio.create_task(asyncio.to_thread(_attest, bank, ended))
     try:
         yield
     finally:
@@ -236,6 +244,9 @@ async def _attended(bank: Bank) -> AsyncIterator[None]:
             with contextlib.suppress(Refusal):
                 await bank.belt
         finally:
+            # What was committed last is signed before we leave.
+            ended.set()
+            await attesting
             for task in around:
                 task.cancel()
             await asyncio.gather(*around, return_exceptions=True)
@@ -296,6 +307,13 @@ async def _keep_time(bank: Bank) -> None:
     while True:
         await asyncio.sleep(BEAT_S)
         bank.conveyor.nudge()
+
+
+def _attest(bank: Bank, ended: threading.Event) -> None:
+    """Keep the log's evidence, in a thread: it hashes, signs and waits for two disks."""
+    bank.notary.run(
+        lambda: psycopg.connect(bank.dsn.app, autocommit=True), clock=now_us, stopping=ended
+    )
 
 
 async def _keep_snapshots(bank: Bank) -> None:

@@ -41,7 +41,15 @@ from scudo.payments import (
 )
 
 #: Rooms that have a schema, in the order in which they are migrated and locked.
-ROOMS: Final = ("fabric", "vault", "identity", "ledger", "decisions", "payments")
+ROOMS: Final = (
+    "fabric",
+    "vault",
+    "governance",
+    "identity",
+    "ledger",
+    "decisions",
+    "payments",
+)
 
 
 def _events(*modules: ModuleType) -> Iterable[type[Event]]:

@@ -1,6 +1,14 @@
 """Machinery without a banking word: PostgreSQL, the log, the conveyor, consumers, HTTP."""
 
 from scudo.fabric import migration, postgres, routes, settings, web
+from scudo.fabric.batches import (
+    SealedBatch,
+    StoredLeaf,
+    WholeBatch,
+    find_batch,
+    list_batches,
+    summarise_keys,
+)
 from scudo.fabric.carried import (
     Application,
     Item,
@@ -83,8 +91,10 @@ __all__ = [
     "Recorded",
     "Residence",
     "RowBroken",
+    "SealedBatch",
     "Seen",
     "Store",
+    "StoredLeaf",
     "Stretch",
     "Table",
     "Take",
@@ -94,14 +104,17 @@ __all__ = [
     "Touched",
     "UuidArray",
     "Walk",
+    "WholeBatch",
     "Witness",
     "Writer",
     "WriterFenced",
     "add_consumer",
     "ask_commands",
+    "find_batch",
     "first_int8",
     "idempotency_digest",
     "is_batch_end",
+    "list_batches",
     "load_key",
     "migration",
     "postgres",
@@ -114,6 +127,7 @@ __all__ = [
     "routes",
     "settings",
     "sized",
+    "summarise_keys",
     "token_from",
     "token_message",
     "web",

@@ -4,6 +4,8 @@ SCUDO_HOME           folder of the bank, with all of its state
                      (`~/.local/share/scudo`; for root `/var/lib/scudo`)
 SCUDO_DATABASE_URL   your PostgreSQL instead of the embedded one
 SCUDO_PORT           port of the HTTP interface; 0 takes a free one (8420)
+SCUDO_WITNESS        folder that remembers every signed head of the log, best on a machine of
+                     somebody else (`witness` in SCUDO_HOME)
 SCUDO_POSTGRES_USER  user that root runs the embedded PostgreSQL as (`postgres`, else `nobody`)
 SCUDO_VAULT_USER     user that root runs the vault as (`scudo-vault`, else `nobody` or `daemon`)
 SCUDO_VAULT_PEERS    further users who may ask the vault, by name, with commas between
@@ -42,6 +44,12 @@ class Settings:
     vault_user: str | None = None
     vault_peers: tuple[str, ...] = ()
     erasures: Path | None = None
+    witness: Path | None = None
+
+    @property
+    def witness_folder(self) -> Path:
+        """Folder of the witness; within the home unless another is named."""
+        return self.witness or self.home / "witness"
 
 
 def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
@@ -56,6 +64,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         raise SettingInvalid(message)
     peers = environment.get("SCUDO_VAULT_PEERS") or ""
     erasures = environment.get("SCUDO_ERASURES")
+    witness = environment.get("SCUDO_WITNESS")
     return Settings(
         home=_home_from(environment, is_root=is_root),
         database_url=url,
@@ -64,6 +73,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         vault_user=environment.get("SCUDO_VAULT_USER") or None,
         vault_peers=tuple(name.strip() for name in peers.split(",") if name.strip()),
         erasures=Path(erasures).expanduser().absolute() if erasures else None,
+        witness=Path(witness).expanduser().absolute() if witness else None,
     )
 
 

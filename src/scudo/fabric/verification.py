@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 import msgspec
 from psycopg import Connection
 
+from scudo.fabric.batches import read_rows
 from scudo.fabric.diagnosis import NO_ROW, PLACE, Before, Diagnosis
 from scudo.fabric.evidence import RowBroken, Seen, Stretch, Witness
 from scudo.fabric.log.model import BATCH, ENTRY, Event, Head
@@ -25,10 +26,7 @@ from scudo.fabric.stored import (
     Chained,
     StoredRows,
     batch_row,
-    chained_strand,
-    entry_strand,
     key_position,
-    key_strand,
     read_images,
     spool_images,
 )
@@ -223,14 +221,7 @@ class Walk:
         return min(max(end, claimed, self.position + 1), head.position)
 
     def _read(self, first: int, last: int, keys: list[bytes]) -> StoredRows:
-        connection = self._connection
-        entries = read_images(connection, _SQL["entries"], {"first": first, "last": last})
-        strands = [key_strand(keys)]
-        for chained in self._tables:
-            low, high = first << chained.shift, ((last + 1) << chained.shift) - 1
-            images = read_images(connection, chained.query, {"first": low, "last": high})
-            strands.append(chained_strand(chained, images))
-        return StoredRows(entry_strand(entries), strands)
+        return read_rows(self._connection, first, last, tables=self._tables, keys=keys)
 
     # ---- checking
 

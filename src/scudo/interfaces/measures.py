@@ -48,3 +48,18 @@ class BankCollector(Collector):
         for name in self._bank.consumers.positions:
             alarm.add_metric([name], float(name in self._bank.consumers.alarms))
         yield alarm
+        yield from self._evidence()
+
+    def _evidence(self) -> Iterator[Metric]:
+        notary = self._bank.notary
+        yield GaugeMetricFamily(
+            "scudo_evidence_alarm",
+            "1 when log, tree, signed heads and witness contradict each other",
+            value=float(notary.alarm is not None),
+        )
+        for name, number, text in (
+            ("tree_batches", notary.size, "Batches in the log's tree"),
+            ("signed_heads", notary.signed, "Heads of the log that were signed"),
+            ("witnessed_heads", notary.exported, "Signed heads that the witness has"),
+        ):
+            yield GaugeMetricFamily(f"scudo_{name}", text, value=number)

@@ -61,7 +61,9 @@ async def _serve(
     server = postgres.database_from(settings)
     limits = Limits()
     description = f"scudo serve, process {os.getpid()}"
-    async with open_bank(server, home=settings.home, description=description) as bank:
+    async with open_bank(
+        server, home=settings.home, description=description, witness=settings.witness_folder
+    ) as bank:
         http = HttpServer(application(bank, limits=limits), limits=limits)
         port = await http.start(host=host, port=settings.port)
         _spare_the_loop()
@@ -110,6 +112,7 @@ def application(bank: Bank, *, limits: Limits) -> Application:
             Check("database", is_ok=True),
             Check("writer", is_ok=bank.conveyor.unavailable is None),
             Check("log", is_ok=not bank.consumers.alarms),
+            Check("evidence", is_ok=bank.notary.alarm is None),
         )
 
     registry = CollectorRegistry()

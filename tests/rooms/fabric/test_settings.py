@@ -33,6 +33,7 @@ class TestSettingsFrom:
             "SCUDO_VAULT_USER": "keeper",
             "SCUDO_VAULT_PEERS": "bank, worker,",
             "SCUDO_ERASURES": "/mnt/elsewhere",
+            "SCUDO_WITNESS": "/mnt/notary",
         }
 
         assert settings_from(environment, is_root=True) == Settings(
@@ -43,12 +44,14 @@ class TestSettingsFrom:
             vault_user="keeper",
             vault_peers=("bank", "worker"),
             erasures=Path("/mnt/elsewhere"),
+            witness=Path("/mnt/notary"),
         )
 
     def test_has_defaults(self) -> None:
         """Without variables the bank is embedded and has its usual port."""
         settings = settings_from({}, is_root=True)
 
+        assert settings.witness_folder == settings.home / "witness"
         assert (settings.database_url, settings.port) == (None, PORT_DEFAULT)
 
     @pytest.mark.parametrize(

@@ -185,6 +185,66 @@ def why(
 
 
 @app.command()
+def prove(
+    payment: Annotated[str | None, typer.Argument(help="Id of a payment.")] = None,
+    *,
+    first: Annotated[
+        int | None, typer.Option("--from", min=1, help="Size of the log of an earlier head.")
+    ] = None,
+    second: Annotated[
+        int | None, typer.Option("--to", min=1, help="Size of the log of a later head.")
+    ] = None,
+    post_quantum: Annotated[
+        bool, typer.Option("--post-quantum", help="By the newest hourly head, of ML-DSA-65.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write the proof to.")] = None,
+) -> None:
+    """Write a proof that a payment was in the log when it was signed.
+
+    The file convinces people who trust neither the bank nor its database, without either. With
+    two sizes instead, it proves that the log has only grown from the one head to the other.
+
+    \b
+    Examples:
+      scudo prove pay_00000000000004d2
+      scudo prove pay_00000000000004d2 --out proof.json
+      scudo prove --from 42 --to 90
+    """  # noqa: D301 - a line continuation that is shown
+    from scudo.interfaces.cli import proving  # noqa: PLC0415 - late: `--help` must not load the bank
+
+    sys.exit(
+        proving.prove(payment, first=first, second=second, is_post_quantum=post_quantum, out=out)
+    )
+
+
+@app.command("check-proof")
+def check_proof(
+    file: Annotated[Path | None, typer.Argument(help="What `scudo prove` wrote.")] = None,
+    *,
+    witness: Annotated[
+        Path | None, typer.Option(help="Folder of the log's witness that must hold its heads.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="Fingerprint of a key that may have signed; repeat.")
+    ] = None,
+) -> None:
+    """Check a proof, a witness, or both, without the bank and its database.
+
+    Exit code 0: proven; 1: not proven; 2: cannot be read. The same check is one file,
+    `proofcheck.py`, for a machine that has only Python and the package cryptography.
+
+    \b
+    Examples:
+      scudo check-proof proof.json
+      scudo check-proof proof.json --witness /media/notary/037dca13efde4b22a57dd9f5fc7b83d7
+      scudo check-proof --witness /media/notary/037dca13efde4b22a57dd9f5fc7b83d7
+    """  # noqa: D301 - a line continuation that is shown
+    from scudo.interfaces.cli import proving  # noqa: PLC0415 - late: `--help` must not load the bank
+
+    sys.exit(proving.check(file, witness=witness, keys=key or []))
+
+
+@app.command()
 def bench(
     names: Annotated[
         list[str] | None, typer.Argument(help="Which benchmarks; all by default.")

@@ -20,6 +20,9 @@ _APPEND_ONLY: Final = (
     "fabric.log_batch",
     "fabric.log_entry",
     "fabric.idempotency",
+    "governance.signed_head",
+    "governance.signing_key",
+    "governance.tree_node",
     "decisions.decision",
     "ledger.transfer",
 )
@@ -38,7 +41,7 @@ def doctor(*, wants_upgrade: bool, is_json: bool) -> int:
     if wants_upgrade and settings.database_url is None:
         before = postgres.upgrade(settings.home, postgres_user=settings.postgres_user)
         terminal.say(f"The data was PostgreSQL {before}'s; it is at our version now.")
-    findings = [*_files(settings), *keeping.findings(settings)]
+    findings = [*_files(settings), _witness(settings), *keeping.findings(settings)]
     server = postgres.database_from(settings)
     is_embedded = isinstance(server, postgres.EmbeddedServer)
     if isinstance(server, postgres.EmbeddedServer) and not server.data.exists():
@@ -68,6 +71,21 @@ def _say(terminal: Terminal, finding: physician.Finding) -> None:
     if not finding.ok:
         terminal.say(f"     {'':28} wanted: {escape(finding.wanted)}")
         terminal.say(f"     {'':28} {escape(finding.next_step)}")
+
+
+def _witness(settings: Settings) -> physician.Finding:
+    """Whether what proves a forged log lies where the forger cannot reach it, as far as we see."""
+    folder, home = settings.witness_folder, settings.home
+    device = next(path.stat().st_dev for path in (folder, *folder.parents) if path.exists())
+    is_here = home.exists() and device == home.stat().st_dev
+    return physician.Finding(
+        name="witness",
+        ok=not is_here or settings.database_url is not None,
+        is_vital=False,
+        found=f"{folder}, {'THE SAME DISK AS THE BANK: NO SECOND PLACE' if is_here else 'apart'}",
+        wanted="a second place, which the database's administrator cannot write",
+        next_step="Point SCUDO_WITNESS at a folder of another machine that others administer.",
+    )
 
 
 def _files(settings: Settings) -> Iterator[physician.Finding]:

@@ -26,6 +26,13 @@ class IdUnknown(Refusal):
     next_step = "Give the id of a payment (pay_), a decision (dec_) or an alert (alt_)."
 
 
+class ProofUnclear(Refusal):
+    """Raised when it is not clear what is to be proven."""
+
+    code = "proof_unclear"
+    next_step = "Give a payment (pay_), or the sizes of two signed heads with --from and --to."
+
+
 class TokenMissing(Refusal):
     """Raised when a server is to be used and no token is at hand."""
 

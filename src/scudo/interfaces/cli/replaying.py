@@ -84,6 +84,7 @@ async def _in_process(
             postgres.database_from(settings),
             home=settings.home,
             description=description,
+            witness=settings.witness_folder,
             limits=limits,
         ) as bank,
         desk_at(bank, client=_CLIENT) as desk,

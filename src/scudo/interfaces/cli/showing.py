@@ -87,7 +87,7 @@ def _settings() -> Iterator[Settings]:
         # As root, the database's own user has to be able to reach its folder.
         if os.geteuid() == 0:
             home.chmod(0o711)
-        yield replace(settings_now(), home=home / "bank", database_url=None)
+        yield replace(settings_now(), home=home / "bank", database_url=None, witness=None)
 
 
 def _step(number: int, title: str) -> str:
@@ -99,7 +99,10 @@ async def _live(day: Day, settings: Settings, terminal: Terminal) -> Lived:
     description = f"scudo demo, process {os.getpid()}"
     async with (
         open_bank(
-            postgres.database_from(settings), home=settings.home, description=description
+            postgres.database_from(settings),
+            home=settings.home,
+            description=description,
+            witness=settings.witness_folder,
         ) as bank,
         desk_at(bank, client=_CLIENT) as desk,
     ):

@@ -1,5 +1,6 @@
 """`scudo verify`: the auditor, from the command line."""
 
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -7,6 +8,7 @@ from rich.markup import escape
 
 from scudo.auditing import Verdict, verify_bank
 from scudo.bootstrap import CATALOGUE
+from scudo.governance import EvidenceAudit
 from scudo.interfaces.cli.installing import opened, settings_now
 from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
 
@@ -17,13 +19,16 @@ def verify(*, is_json: bool) -> int:
     """Prove the books of the bank; opens no writer."""
     terminal, settings = Terminal(is_json=is_json), settings_now()
     with opened(settings) as dsn:
-        verdict = audit(dsn.read, terminal)
+        verdict = audit(dsn.read, terminal, witness=settings.witness_folder)
     terminal.give(verdict)
     return OK if verdict.ok else NOT_OK
 
 
-def audit(dsn: str, terminal: Terminal, *, is_gentle: bool = True) -> Verdict:
+def audit(
+    dsn: str, terminal: Terminal, *, is_gentle: bool = True, witness: Path | None = None
+) -> Verdict:
     """Prove the books over a connection of the reading role, and say what came of it."""
+    evidence = EvidenceAudit(witness)
     with (
         terminal.progress("Verifying") as step,
         psycopg.connect(dsn, autocommit=True) as connection,
@@ -33,6 +38,7 @@ def audit(dsn: str, terminal: Terminal, *, is_gentle: bool = True) -> Verdict:
             catalogue=CATALOGUE,
             progress=lambda done, of: step(done, of, "events"),
             gentle=is_gentle,
+            evidence=evidence,
         )
     counted = f"{verdict.accounts:,} accounts, {verdict.transfers:,} transfers"
     if verdict.ok:
@@ -40,6 +46,10 @@ def audit(dsn: str, terminal: Terminal, *, is_gentle: bool = True) -> Verdict:
             f"[green]The books are right.[/] {counted}; {verdict.chain_length:,} batches chained,"
             f" head {verdict.head[:_HASH_SHOWN]}."
         )
+        witnessed = "no witness is at hand"
+        if evidence.witnessed is not None:
+            witnessed = f"{evidence.witnessed:,} of them are at the witness"
+        terminal.say(f"They lead to all of {evidence.heads:,} signed heads; {witnessed}.")
     else:
         terminal.say("[bold red]The books are not right.[/] The first bad row:")
         terminal.say(escape(str(verdict.first_bad)))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from scudo.simulation.bench import inside, outside, vaulted
+from scudo.simulation.bench import evidence, inside, outside, vaulted
 from scudo.simulation.bench.stage import Figures, Report, Terms
 from scudo.simulation.errors import BenchUnknown
 
@@ -19,6 +19,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "decide": inside.decide,
     "feature_memory": inside.feature_memory,
     "replay": inside.replay,
+    "prove": evidence.prove,
     "cold_start": outside.cold_start,
     "vault_read": vaulted.vault_read,
 }

@@ -1,0 +1,131 @@
+"""Batches read back from the log: their hashes in order, and one with all of its leaves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg import Connection
+
+from scudo.fabric.log.model import BATCH
+from scudo.fabric.rows import queries
+from scudo.fabric.stored import (
+    BatchRow,
+    Chained,
+    StoredRows,
+    chained_strand,
+    entry_strand,
+    key_strand,
+    read_images,
+)
+from scudo.kernel import GENESIS, micros
+
+_READS: Final = queries("scudo.fabric", "reads.sql")
+_SQL: Final = queries("scudo.fabric", "verification.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBatch:
+    """A batch as the chain knows it.
+
+    Attributes:
+        first, last: positions of its first and its last event.
+        number: from 1 on, without a gap.
+        root: of the tree over its rows.
+        hash: chains the root to the batch before.
+    """
+
+    first: int
+    last: int
+    number: int
+    root: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLeaf:
+    """A chained row of a batch.
+
+    Attributes:
+        position: where its entry begins; 0 for the batch's own row.
+        tag: of its table.
+        image: its bytes; the batch's own row has none here.
+    """
+
+    position: int
+    tag: bytes
+    image: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WholeBatch:
+    """A batch, the hash it is chained to, and its leaves in their order."""
+
+    number: int
+    previous: bytes
+    hash: bytes
+    leaves: tuple[StoredLeaf, ...]
+
+
+def list_batches(connection: Connection[Any], *, after: int, limit: int) -> list[SealedBatch]:
+    """List batches in order, from the first that begins after a position."""
+    cursor = connection.execute(
+        _READS["list_batches"], {"after": after, "limit": limit}, binary=True
+    )
+    return [SealedBatch(*row) for row in cursor.fetchall()]
+
+
+def find_batch(
+    connection: Connection[Any], position: int, *, tables: Sequence[Chained]
+) -> WholeBatch | None:
+    """Find the batch that holds a position; None if the log does not reach it.
+
+    Args:
+        connection: of a role that may read every table.
+        position: of any event.
+        tables: the rooms' chained tables, in the order of an entry's leaves.
+    """
+    found = connection.execute(_READS["find_batch"], {"position": position}, binary=True).fetchone()
+    if found is None or found[1] < position:
+        return None
+    first, last, number, epoch, recorded_at, *rest, previous = found
+    row = BatchRow(first, last, number, epoch, micros(recorded_at), *rest)
+    rows = read_rows(connection, first, last, tables=tables)
+    leaves = [StoredLeaf(0, BATCH.tag, b"", row.leaf())]
+    for begins, strand, index in rows.between(first, last):
+        tag, image = strand.table.tag, strand.images[index]
+        leaves.append(StoredLeaf(begins, tag, image, strand.digests[index]))
+    return WholeBatch(number, previous or GENESIS, row.hash, tuple(leaves))
+
+
+def summarise_keys(connection: Connection[Any]) -> None:
+    """Let `find_batch` be quick for what was added since the last call; every minute or so."""
+    connection.execute(_READS["summarise_keys"])
+
+
+def read_rows(
+    connection: Connection[Any],
+    first: int,
+    last: int,
+    *,
+    tables: Sequence[Chained],
+    keys: list[bytes] | None = None,
+) -> StoredRows:
+    """Read every chained row of a range of positions.
+
+    Args:
+        connection: of a role that may read every table.
+        first: position of the range.
+        last: position of the range.
+        tables: the rooms' chained tables, in the order of an entry's leaves.
+        keys: images of the idempotency rows, if they are at hand.
+    """
+    bounds: dict[str, object] = {"first": first, "last": last}
+    if keys is None:
+        keys = read_images(connection, _SQL["keys"], bounds)
+    strands = [key_strand(keys)]
+    for chained in tables:
+        low, high = first << chained.shift, ((last + 1) << chained.shift) - 1
+        images = read_images(connection, chained.query, {"first": low, "last": high})
+        strands.append(chained_strand(chained, images))
+    return StoredRows(entry_strand(read_images(connection, _SQL["entries"], bounds)), strands)

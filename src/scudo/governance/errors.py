@@ -1,0 +1,42 @@
+"""Refusals of proofs, and what must never be."""
+
+from scudo.kernel import InvariantBroken, Refusal
+
+
+class EvidenceContradicted(InvariantBroken):
+    """The log, its tree, its signed heads and their witness do not tell the same: a forgery."""
+
+
+class ProofNotReady(Refusal):
+    """Raised when no signed head covers yet what is to be proven."""
+
+    code = "proof_not_ready"
+    kind = "unavailable"
+    retryable = True
+    next_step = (
+        "Start `scudo serve`, which signs every few seconds (ML-DSA-65: every hour), and ask again."
+    )
+
+
+class EntryUnknown(Refusal):
+    """Raised when the log holds nothing under an id that is to be proven."""
+
+    code = "entry_unknown"
+    kind = "not_found"
+    next_step = "Give the id of a payment as the bank gave it."
+
+
+class HeadUnknown(Refusal):
+    """Raised when no head was signed when the log had a size."""
+
+    code = "head_unknown"
+    kind = "not_found"
+    next_step = "Give sizes of signed heads; the lines of the witness tell them."
+
+
+class LogContradictsHead(Refusal):
+    """Raised when what is stored does not lead to what was signed."""
+
+    code = "log_contradicts_head"
+    kind = "conflict"
+    next_step = "Run `scudo verify`: it names the first row that is not as it was signed."
