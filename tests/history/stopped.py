@@ -1,6 +1,6 @@
 """A bank in a process of its own that stops itself with the log's head locked.
 
-`python -m tests.history.stopped APP OWNER READ ADMIN HOME FILE`: opens the bank, sends one
+`python -m tests.history.stopped APP OWNER READ ADMIN VAULT HOME FILE`: opens the bank, sends one
 command, and is stopped (SIGSTOP) in the middle of the COPY that follows the lock. Whoever
 wakes it up again finds in FILE what its waiters were told.
 """
@@ -47,8 +47,8 @@ class _Rows(Sequence[bytes]):
 
 async def main() -> None:
     """Open, work a little, stop, and tell."""
-    app, owner, read, admin, home, file = sys.argv[1:]
-    dsn = Dsn(admin=admin, owner=owner, app=app, read=read)
+    app, owner, read, admin, vault, home, file = sys.argv[1:]
+    dsn = Dsn(admin=admin, owner=owner, app=app, read=read, vault=vault)
     driver, stopper = Driver(1), _Stopper()
 
     def prepare(bank: Bank) -> None:

@@ -41,7 +41,8 @@ class TestStoppedWriter:
     ):
         """A process stopped with the head locked does not keep the next one from working."""
         dsn, file = database.dsn, tmp_path / "stopped.jsonl"
-        arguments = [dsn.app, dsn.owner, dsn.read, dsn.admin, str(tmp_path / "first"), str(file)]
+        logins = (dsn.app, dsn.owner, dsn.read, dsn.admin, dsn.vault)
+        arguments = [*logins, str(tmp_path / "first"), str(file)]
         stopped = subprocess.Popen(
             [sys.executable, "-m", "tests.history.stopped", *arguments],
             cwd=ROOT,
