@@ -122,6 +122,9 @@ class Notary:
             if self._fault != type(error).__name__:
                 self._fault = type(error).__name__
                 _log.warning("notary_interrupted", error=self._fault)
+        except Exception as fault:  # noqa: BLE001 - nobody waits for this thread: say it here
+            self.alarm = f"the notary met a fault of its own: {type(fault).__name__}"
+            _log.exception("notary_failed")
 
     # ---- the tree
 

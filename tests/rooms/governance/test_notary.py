@@ -189,6 +189,13 @@ class Unreachable(KeyFiles):
         raise ConnectionRefusedError
 
 
+class Broken(KeyFiles):
+    """A signer with a fault."""
+
+    def sign(self, algorithm, message):
+        raise ZeroDivisionError
+
+
 class TestInterruption:
     def test_loses_nothing_between_tree_head_and_export(self, log):
         """Each step is taken by a process of its own; the witness has all of it, in order."""
@@ -383,6 +390,19 @@ class TestForgery:
         assert notary.alarm is not None
         assert "rewritten" in notary.alarm
         assert len(log.heads()) == 2
+
+    def test_is_raised_by_a_fault_of_the_notary_itself(self, log):
+        """Nobody waits for its thread: what nobody has foreseen is an alarm too, not silence."""
+        log.append()
+        notary = log.notary(signer=Broken(log.folder / "keys"))
+
+        notary.run(
+            lambda: psycopg.connect(log.database.dsn.app, autocommit=True),
+            clock=lambda: MORNING,
+            stopping=threading.Event(),
+        )
+
+        assert notary.alarm == "the notary met a fault of its own: ZeroDivisionError"
 
 
 def changed(line, old, new):
