@@ -1,5 +1,6 @@
 """The vault's process: who may ask, what it reads, what it does sealed, and what it lets out."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -32,14 +33,14 @@ def talk(path, sent, *, ends=True):
         line.settimeout(5)
         line.connect(str(path))
         received = b""
-        try:
+        # Who is refused at the door may be told so before all is sent.
+        with contextlib.suppress(BrokenPipeError):
             line.sendall(sent)
             if ends:
                 line.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):
             while chunk := line.recv(65_536):
                 received += chunk
-        except (BrokenPipeError, ConnectionResetError):
-            pass
     return received
 
 
