@@ -1,7 +1,7 @@
 """When things expire: the near ones are in memory, the others wait in the database.
 
 Money may be set aside for a week, at a thousand payments a second: memory holds what expires
-within minutes, and whoever keeps it there asks the database for the next in time.
+next, and whoever keeps it there asks the database for more in time.
 """
 
 import heapq

@@ -10,6 +10,7 @@ Source:
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from scudo.kernel import merkle_root
 from scudo.proofcheck import leaf_digest, node_digest, split
 
 #: Level and index.
@@ -117,19 +118,10 @@ def shape(digests: Sequence[bytes], known: Range, leaves: Range) -> tuple[str, l
     low, high = leaves
     first, last = known
     if high <= first or low >= last:
-        return ".", [subtree_root(digests[low:high])]
+        return ".", [merkle_root(digests[low:high])]
     if high - low == 1:
         return "#", []
     middle = low + split(high - low)
     left, beside = shape(digests, known, (low, middle))
     right, more = shape(digests, known, (middle, high))
     return f"+{left}{right}", beside + more
-
-
-def subtree_root(digests: Sequence[bytes]) -> bytes:
-    """Root over digests of leaves."""
-    level = list(digests)
-    while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level[:] = [node_digest(left, right) for left, right in pairs] + level[len(level) & ~1 :]
-    return level[0]

@@ -10,6 +10,7 @@ import itertools
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self, TypeVar, cast
 
@@ -108,20 +109,32 @@ class VaultClient:
         while True:
             was_sent = False
             try:
-                with self._lock:
+                with self._lock, self._closed_if_lost():
                     connection = self._connected()
                     was_sent = True
                     answer = self._exchange(connection, request)
                 return _result(request, answer)
             except TimeoutError as error:
-                self.close()
                 raise VaultUnavailable(_SILENT) from error
             except (OSError, _Lost) as error:
-                self.close()
                 may_repeat = request.is_repeatable or not was_sent
                 if not may_repeat or time.monotonic() >= deadline:
                     raise VaultUnavailable(_SILENT) from error
                 time.sleep(_PAUSE_S)
+
+    @contextlib.contextmanager
+    def _closed_if_lost(self) -> Iterator[None]:
+        """Leave a connection that failed to nobody else who waits for it.
+
+        Raises:
+            OSError: as it was met.
+            _Lost: as it was met.
+        """
+        try:
+            yield
+        except (OSError, _Lost):
+            self.close()
+            raise
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
