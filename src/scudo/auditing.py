@@ -11,13 +11,13 @@ import msgspec
 from psycopg import Connection
 
 from scudo.decisions import DECISIONS, DecisionWitness
-from scudo.fabric import BadRow, EventCatalogue, RowBroken, Walk
+from scudo.fabric import RECORDS, BadRow, EventCatalogue, RecordWitness, RowBroken, Walk
 from scudo.governance import EvidenceAudit
 from scudo.ledger import TRANSFERS, LedgerWitness
 from scudo.payments import PaymentWitness
 
 #: Tables whose rows are chained, beside the log's own, in the order of an entry's leaves.
-CHAINED: Final = (DECISIONS, TRANSFERS)
+CHAINED: Final = (RECORDS, DECISIONS, TRANSFERS)
 #: How far the log may have moved on for the rest to be walked inside the last snapshot.
 _NEAR: Final = 20_000
 _NICE: Final = 10
@@ -74,7 +74,7 @@ def verify_bank(
         connection,
         tables=CHAINED,
         decode=catalogue.decode,
-        witnesses=(ledger, gates, PaymentWitness(ledger, gates)),
+        witnesses=(RecordWitness(), ledger, gates, PaymentWitness(ledger, gates)),
         progress=progress,
     )
     first_bad = None

@@ -8,9 +8,21 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo import decisions, identity, ledger, payments
+from scudo import decisions, governance, identity, ledger, payments
 from scudo.decisions import FeatureState, Gatekeeper, Policy, Rescore
-from scudo.fabric import Answer, Command, Entry, Event, EventCatalogue, Lookup, Store
+from scudo.fabric import (
+    Answer,
+    Command,
+    Entry,
+    Event,
+    EventCatalogue,
+    Keeper,
+    Lookup,
+    Records,
+    Reference,
+    Store,
+)
+from scudo.governance import RecordActs, record_acts
 from scudo.identity import IdentityStore, RegisterCustomer, Registry
 from scudo.kernel import SECOND_US, Refusal
 from scudo.ledger import (
@@ -69,7 +81,11 @@ _WINDOW_US: Final = 3_600 * SECOND_US
 _EXPIRING_MAX: Final = 256
 #: Every event of the bank.
 CATALOGUE: Final = EventCatalogue(
-    set(_events(identity.events, ledger.events, decisions.events, payments.events))
+    set(
+        _events(
+            governance.events, identity.events, ledger.events, decisions.events, payments.events
+        )
+    )
 )
 
 
@@ -144,7 +160,14 @@ class Rooms:
         self._identity_store = IdentityStore(self.registry)
         self._ledger_store = LedgerStore(self.book)
         self._payment_store = PaymentStore(self.payments)
-        self._stores = (self._identity_store, self._ledger_store, self._payment_store)
+        self._keepers = self._hire()
+        self._records = Records(r for keeper in self._keepers for r in keeper.registers)
+        self._stores = (
+            self._records,
+            self._identity_store,
+            self._ledger_store,
+            self._payment_store,
+        )
         self._prepared = _References()
         self._decided = _References()
         self.known_until = 0
@@ -167,7 +190,14 @@ class Rooms:
             AnswerChallenge: acts.answer_challenge,
             ExpirePayment: acts.expire,
             Rescore: self.gatekeeper.rescore,
+            RecordActs: record_acts,
         }
+        for keeper in self._keepers:
+            self._handlers.update(keeper.handlers)
+
+    def _hire(self) -> tuple[Keeper, ...]:
+        """The parts of rooms whose state is records."""
+        return ()
 
     @property
     def stores(self) -> Sequence[Store]:
@@ -179,6 +209,7 @@ class Rooms:
         # It is found by an index, whatever statistics say of a table that has just grown.
         await connection.execute("SET enable_seqscan = off")
         await self._ledger_store.load_house(connection)
+        await self._records.load(connection)
 
     async def warm(self, connection: AsyncConnection[TupleRow]) -> None:
         """Load the newest accounts and customers, so that first payments need not wait for them."""
@@ -192,12 +223,13 @@ class Rooms:
         self._ledger_store.holds.tidy(needed=earlier.holds, seen=decided.holds)
         self._payment_store.waiting.tidy(needed=earlier.payments, seen=decided.payments)
         self._decided = earlier
+        self._records.prepare()
         wanted = prepared = self._prepared = _References()
         for command in commands:
             wanted.collect(command)
         expiring, known_until = self._ask_expiring(lookup, until), self.known_until
         # A few times: a payment has a command and a hold, a hold its accounts, these an owner.
-        while wanted or expiring is not None:
+        while self._records.ask(lookup, self._recorded(commands)) or wanted or expiring is not None:
             self._payment_store.ask(lookup, wanted.payments)
             self._ledger_store.ask_holds(lookup, wanted.holds)
             self._ledger_store.ask_accounts(lookup, wanted.accounts)
@@ -211,6 +243,13 @@ class Rooms:
                 wanted.holds.update(number for number, _ in expiring.holds)
                 known_until, expiring = self._keep_expiring(expiring), None
         self.known_until = known_until
+
+    def _recorded(self, commands: Sequence[Command]) -> Iterator[Reference]:
+        """The records that commands refer to, as far as memory can tell."""
+        for keeper in self._keepers:
+            for command in commands:
+                if type(command) in keeper.handlers:
+                    yield from keeper.refers_to(command)
 
     def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":
         """Ask for what expires next, unless all that does soon after `until` is known."""

@@ -45,6 +45,16 @@ from scudo.fabric.log.errors import BankUnavailable, ClockIsLive, WriterFenced
 from scudo.fabric.lookup import Lookup, Take
 from scudo.fabric.queries import ask_commands
 from scudo.fabric.reads import ReadPool
+from scudo.fabric.records import (
+    RECORD,
+    RECORDS,
+    Keeper,
+    Records,
+    RecordWitness,
+    Reference,
+    Register,
+    find_record,
+)
 from scudo.fabric.rows import (
     HEADER,
     TRAILER,
@@ -64,6 +74,8 @@ from scudo.fabric.writer import Guarded, Store, Writer
 __all__ = [
     "HEADER",
     "INSTANT",
+    "RECORD",
+    "RECORDS",
     "TRAILER",
     "Answer",
     "Application",
@@ -85,10 +97,15 @@ __all__ = [
     "Head",
     "Int8Array",
     "Item",
+    "Keeper",
     "Limits",
     "Lookup",
     "ReadPool",
+    "RecordWitness",
     "Recorded",
+    "Records",
+    "Reference",
+    "Register",
     "Residence",
     "RowBroken",
     "SealedBatch",
@@ -111,6 +128,7 @@ __all__ = [
     "add_consumer",
     "ask_commands",
     "find_batch",
+    "find_record",
     "first_int8",
     "idempotency_digest",
     "is_batch_end",

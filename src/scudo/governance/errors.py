@@ -40,3 +40,12 @@ class LogContradictsHead(Refusal):
     code = "log_contradicts_head"
     kind = "conflict"
     next_step = "Run `scudo verify`: it names the first row that is not as it was signed."
+
+
+class GateShut(Refusal):
+    """Raised when nobody decides at a gate that must be passed; nothing was done."""
+
+    code = "gate_shut"
+    kind = "unavailable"
+    retryable = True
+    next_step = "Nothing was changed. Ask the bank's operator to put its gates into service."

@@ -96,8 +96,15 @@ class Clients:
         """Start knowing nobody."""
         self._by_hash: dict[bytes, web.Principal] = {}
 
-    def authenticate(self, token: str) -> web.Principal | None:
-        """Whose token this is; the same work for known and unknown ones."""
+    def authenticate(
+        self,
+        scheme: str,
+        token: str,
+        arrival: web.Arrival,  # noqa: ARG002 - a bearer token is good wherever it comes from
+    ) -> web.Principal | None:
+        """Whose bearer token this is; the same work for known and unknown ones."""
+        if scheme != "bearer":
+            return None
         return self._by_hash.get(hashlib.sha256(token.encode()).digest())
 
     async def refresh(self, connection: AsyncConnection[TupleRow]) -> None:

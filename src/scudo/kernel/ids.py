@@ -35,10 +35,15 @@ class Prefix(StrEnum):
     EVENT = "evt"
     CLIENT = "cli"
     JOURNAL = "jnl"
+    RECORD = "rec"
     DEVICE = "dev"
     NETWORK = "ip"
     CARD = "crd"
     MERCHANT = "mer"
+    OPERATOR = "opr"
+    PARTNER = "ptn"
+    SESSION = "ses"
+    APPROVAL = "apr"
 
 
 def _kind(prefix: Prefix) -> msgspec.Meta:
@@ -57,10 +62,15 @@ DecisionId = Annotated[int, _kind(Prefix.DECISION)]
 AlertId = Annotated[int, _kind(Prefix.ALERT)]
 ClientId = Annotated[int, _kind(Prefix.CLIENT)]
 JournalId = Annotated[int, _kind(Prefix.JOURNAL)]
+EventId = Annotated[int, _kind(Prefix.EVENT)]
 DeviceToken = Annotated[int, _kind(Prefix.DEVICE)]
 NetworkToken = Annotated[int, _kind(Prefix.NETWORK)]
 CardToken = Annotated[int, _kind(Prefix.CARD)]
 MerchantToken = Annotated[int, _kind(Prefix.MERCHANT)]
+OperatorId = Annotated[int, _kind(Prefix.OPERATOR)]
+PartnerId = Annotated[int, _kind(Prefix.PARTNER)]
+SessionId = Annotated[int, _kind(Prefix.SESSION)]
+ApprovalId = Annotated[int, _kind(Prefix.APPROVAL)]
 
 
 class IdMalformed(Refusal):

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, Final, Literal
 
 import msgspec
@@ -19,24 +20,63 @@ BULK_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 CLOCK_SCOPE: Final = "clock:drive"
 
 
+class PrincipalKind(IntEnum):
+    """Who asks: the number stands in the log."""
+
+    NOBODY = 0
+    CLIENT = 1
+    CUSTOMER = 2
+    OPERATOR = 3
+    PARTNER = 4
+
+
 class Principal(msgspec.Struct, frozen=True):
-    """The client on whose behalf a request is made.
+    """On whose behalf a request is made.
 
     Attributes:
-        id: number of the client; 0 is nobody, on operations without scope.
+        id: number of the client, customer, operator or partner; 0 is nobody, on operations
+            without scope.
         scopes: what it may do.
         customer: the one customer whose objects it may see; None sees all.
+        session: number of the session that the token belongs to; None: it has none.
     """
 
     id: int
     scopes: frozenset[str]
     customer: int | None = None
+    kind: PrincipalKind = PrincipalKind.CLIENT
+    session: int | None = None
 
 
-NOBODY: Final = Principal(id=0, scopes=frozenset())
+NOBODY: Final = Principal(id=0, scopes=frozenset(), kind=PrincipalKind.NOBODY)
 
-#: Finds the client of a bearer token, from memory; None if there is none.
-Authenticator = Callable[[str], Principal | None]
+
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """A request as it came in, before anything of it is believed.
+
+    Attributes:
+        method: as sent.
+        path: percent-decoded.
+        query: raw query string.
+        headers: by name in lower case; those that count have come once.
+        network: address of the peer, as text; empty if there is none (a Unix socket).
+        certificate: the certificate that the peer has proven to hold the key of, DER; None
+            without mutual TLS.
+    """
+
+    method: str
+    path: str
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    network: str = ""
+    certificate: bytes | None = None
+
+
+NOWHERE: Final = Arrival(method="", path="", query=b"", headers={})
+
+#: Finds out who asks, from memory: given the scheme of the Authorization header in lower case,
+#: its credentials, and the request. None: nobody is known by these. May refuse with reasons.
+Authenticator = Callable[[str, str, Arrival], Principal | None]
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +91,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         ordered_at: microseconds since 1970 that the log shall have; only from
             clients that may drive the clock.
         trace_id: names this request in logs.
+        arrival: the request as it came in.
     """
 
     client: Principal
@@ -60,6 +101,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     key: str | None
     ordered_at: int | None
     trace_id: str
+    arrival: Arrival = NOWHERE
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):

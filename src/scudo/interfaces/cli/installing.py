@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from scudo import identity
 from scudo.bootstrap import migrate_all
-from scudo.fabric import load_key, postgres, telemetry
+from scudo.fabric import load_key, postgres, telemetry, web
 from scudo.fabric import settings as environment
 from scudo.identity import SCOPES
 from scudo.interfaces.cli.errors import BankNotFound, ScopesMissing
@@ -100,7 +100,8 @@ def _is_known(dsn: postgres.Dsn, path: Path) -> bool:
         return False
     clients = identity.Clients()
     asyncio.run(_refresh(dsn, clients))
-    return clients.authenticate(path.read_text().strip()) is not None
+    token = path.read_text().strip()
+    return clients.authenticate("bearer", token, web.NOWHERE) is not None
 
 
 async def _refresh(dsn: postgres.Dsn, clients: identity.Clients) -> None:

@@ -124,8 +124,9 @@ class Application:
         """Read a request; refusals come in the order in which they cost least."""
         operation = route.operation
         head = reading.read_head(scope["headers"])
+        arrival = reading.read_arrival(scope, head)
         client = (
-            web.NOBODY if operation.scope is None else self._admit(route, operation.scope, head)
+            web.NOBODY if operation.scope is None else self._admit(route, operation.scope, arrival)
         )
         accept = head.get(b"accept")
         if accept is not None and accept != b"*/*" and route.is_json:
@@ -141,10 +142,12 @@ class Application:
             ordered_at=None if ordered_at is None else reading.read_ordered_at(ordered_at),
             body=await reading.read_body(route, head, receive),
             trace_id=trace_id,
+            arrival=arrival,
         )
 
-    def _admit(self, route: Route, scope: str, head: Mapping[bytes, bytes]) -> web.Principal:
-        client = self._authenticate(reading.read_token(head))
+    def _admit(self, route: Route, scope: str, arrival: web.Arrival) -> web.Principal:
+        scheme, credentials = reading.read_credentials(arrival.headers)
+        client = self._authenticate(scheme, credentials, arrival)
         if client is None:
             message = "this token is not known"
             raise web.errors.TokenUnknown(

@@ -23,6 +23,8 @@ _ONCE: Final = (
     b"scudo-ordered-at",
     b"transfer-encoding",
 )
+#: RFC 6750, RFC 9449.
+_SCHEMES: Final = frozenset({b"bearer", b"dpop"})
 _LENGTH_DIGITS_MAX: Final = 18
 _QUERY_FIELDS_MAX: Final = 32
 #: Member names may be as long as the body; their echo is not.
@@ -53,19 +55,32 @@ def read_head(lines: web.Headers) -> dict[bytes, bytes]:
     return head
 
 
-def read_token(head: Mapping[bytes, bytes]) -> str:
-    """Read the bearer token.
+def read_arrival(scope: Mapping[str, Any], head: Mapping[bytes, bytes]) -> web.Arrival:
+    """Collect what is known of a request before any of it is believed."""
+    peer = scope.get("client")
+    return web.Arrival(
+        scope["method"],
+        scope["path"],
+        scope["query_string"],
+        head,
+        network="" if peer is None else peer[0],
+    )
+
+
+def read_credentials(head: Mapping[bytes, bytes]) -> tuple[str, str]:
+    """Read the Authorization header: its scheme in lower case, and what follows it.
 
     Raises:
-        TokenMissing: if there is none in its one form, `Bearer` and visible ASCII.
+        TokenMissing: if there is none of a scheme that we know, with visible ASCII after it.
     """
     scheme, _, token = head.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() != b"bearer" or not token or not token.isascii():
-        message = "this operation needs a bearer token"
+    scheme = scheme.lower()
+    if scheme not in _SCHEMES or not token or not token.isascii():
+        message = "this operation needs a token"
         raise web.errors.TokenMissing(
             message, headers=((b"www-authenticate", b'Bearer realm="scudo"'),)
         )
-    return token.decode("ascii")
+    return scheme.decode("ascii"), token.decode("ascii")
 
 
 def read_key(head: Mapping[bytes, bytes], *, needed: bool) -> str | None:

@@ -1,0 +1,32 @@
+-- load_kinds: the newest version of every thing of these kinds
+SELECT DISTINCT ON (kind, thing) kind, thing, version, body
+FROM fabric.record
+WHERE kind = ANY(%(kinds)s)
+ORDER BY kind, thing, version DESC;
+
+-- load_things: the newest version of each of these things
+SELECT newest.kind, newest.thing, newest.version, newest.body
+FROM unnest(%(kinds)s::bigint[], %(things)s::bigint[]) AS wanted (kind, thing)
+CROSS JOIN LATERAL (
+    SELECT r.kind, r.thing, r.version, r.body
+    FROM fabric.record r
+    WHERE r.kind = wanted.kind::smallint AND r.thing = wanted.thing
+    ORDER BY r.version DESC
+    LIMIT 1) newest;
+
+-- find_thing: the newest version of one thing
+SELECT body FROM fabric.record
+WHERE kind = %(kind)s AND thing = %(thing)s
+ORDER BY version DESC
+LIMIT 1;
+
+-- list_versions: every version of one thing, oldest first
+SELECT version, id, body FROM fabric.record
+WHERE kind = %(kind)s AND thing = %(thing)s
+ORDER BY version;
+
+-- records: records of a range of ids, in order
+COPY (SELECT id, kind, thing, version, body
+FROM fabric.record
+WHERE id >= %(first)s AND id <= %(last)s
+ORDER BY id) TO STDOUT (FORMAT binary);

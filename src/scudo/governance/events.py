@@ -1,0 +1,37 @@
+"""What the governance room tells the log."""
+
+from typing import ClassVar
+
+from scudo.fabric import Event
+from scudo.kernel import ids
+
+
+class ActRecorded(Event, frozen=True, tag=501):
+    """Somebody did, or was refused, an act that must be known: the audit trail of one act.
+
+    Attributes:
+        act_id: position of this event.
+        actor: number of the client, customer, operator or partner; 0 is nobody, or the bank.
+        actor_kind: as `fabric.web.PrincipalKind` counts.
+        act: what was done, `room.verb_noun`.
+        object: what it was done to, as clients see its id; empty if there is no one thing.
+        whose: number of the customer whose data or money it was; None: nobody's.
+        result: `done`, or the code of the refusal.
+        reason: why, as the actor said: a code or the number of a case; no free text.
+        network, device: keyed tokens of where it came from.
+        trace: names the request in logs.
+    """
+
+    name: ClassVar[str] = "governance.act.recorded.v1"
+
+    act_id: ids.EventId
+    actor: int
+    actor_kind: int
+    act: str
+    object: str
+    whose: ids.CustomerId | None
+    result: str
+    reason: str
+    network: ids.NetworkToken | None
+    device: ids.DeviceToken | None
+    trace: str
