@@ -6,22 +6,29 @@ next, and whoever keeps it there asks the database for more in time.
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Container, Iterable
-from typing import Final, Generic, TypeVar
+from collections.abc import Container, Iterable, Mapping
+from typing import Final, Generic, Protocol, TypeVar
 
 from scudo.fabric.touched import Touched, Versioned
 
 #: So many things that expire much later stay in memory all the same, the newest: who placed
 #: them often acts on them at once.
 _RESTING_MAX: Final = 50_000
-T = TypeVar("T", bound=Versioned)
+
+
+class Waiting(Versioned, Protocol):
+    """A thing that may wait for something, and expires if it does not come."""
+
+    @property
+    def waits_until(self) -> int | None:
+        """When it expires, microseconds; None if it waits for nothing (any more)."""
+
+
+T = TypeVar("T", bound=Waiting)
 
 
 class Deadlines:
     """Numbers of things of one kind, by the time at which they expire (microseconds).
-
-    A thing that has ended, or expires at another time by now, leaves its number behind: who
-    takes the first must look whether it still holds.
 
     Attributes:
         reach: what expires later is not kept here.
@@ -39,14 +46,18 @@ class Deadlines:
         if at <= self.reach:
             heapq.heappush(self._heap, (at, number))
 
-    def first(self, now: int) -> tuple[int, int] | None:
-        """The first deadline at or before `now`, and whose it is."""
+    def first(self, now: int, things: Mapping[int, T]) -> T | None:
+        """The thing that expires first, at or before `now`; of those in memory."""
         heap = self._heap
-        return heap[0] if heap and heap[0][0] <= now else None
-
-    def drop_first(self) -> None:
-        """Let go of the first."""
-        heapq.heappop(self._heap)
+        while heap and heap[0][0] <= now:
+            at, number = heap[0]
+            thing = things.get(number)
+            if thing is not None and thing.waits_until == at:
+                return thing
+            # It has ended, or expires at another time, or was taken back and left its number
+            # to another thing.
+            heapq.heappop(heap)
+        return None
 
     def forget(self) -> None:
         """Memory has let go of everything."""
@@ -57,26 +68,17 @@ class Deadlines:
 class Residence(Generic[T]):
     """Which things of one kind stay in memory, of those that wait for something."""
 
-    def __init__(
-        self,
-        things: dict[int, T],
-        touched: Touched[T],
-        deadlines: Deadlines,
-        *,
-        waits_until: Callable[[T], int | None],
-    ) -> None:
+    def __init__(self, things: dict[int, T], touched: Touched[T], deadlines: Deadlines) -> None:
         """Watch over things in memory.
 
         Args:
             things: in memory, by number; they are let go of here.
             touched: of these things.
             deadlines: of these things.
-            waits_until: when a thing expires, microseconds; None if it waits no longer.
         """
         self._things = things
         self._touched = touched
         self._deadlines = deadlines
-        self._waits_until = waits_until
         self._resting: deque[int] = deque()
 
     def tidy(self, *, needed: Container[int], seen: Iterable[int]) -> None:
@@ -86,32 +88,30 @@ class Residence(Generic[T]):
             needed: stays, for commands that have not been decided.
             seen: was in memory for commands that have been decided by now.
         """
-        things, touched = self._things, self._touched
-        for thing in touched.settled(needed):
+        for thing in self._touched.settled(needed):
             self._settle(thing)
         for number in seen:
-            thing_seen = things.get(number)
-            if thing_seen is not None and number not in needed and not touched.is_open(number):
-                self._settle(thing_seen)
+            if (idle := self._idle(number, needed)) is not None:
+                self._settle(idle)
         while len(self._resting) > _RESTING_MAX:
-            number = self._resting.popleft()
-            rested = things.get(number)
-            if (
-                rested is not None
-                and not self._is_near(self._waits_until(rested))
-                and number not in needed
-                and not touched.is_open(number)
-            ):
-                del things[number]
+            idle = self._idle(self._resting.popleft(), needed)
+            if idle is not None and not self._is_near(idle):
+                del self._things[idle.id]
+
+    def _idle(self, number: int, needed: Container[int]) -> T | None:
+        """A thing in memory that nothing open or prepared is about."""
+        if number in needed or self._touched.is_open(number):
+            return None
+        return self._things.get(number)
 
     def _settle(self, thing: T) -> None:
-        until = self._waits_until(thing)
-        if until is None:
+        if thing.waits_until is None:
             self._things.pop(thing.id, None)
-        elif not self._is_near(until):
+        elif not self._is_near(thing):
             self._resting.append(thing.id)
 
-    def _is_near(self, until: int | None) -> bool:
+    def _is_near(self, thing: T) -> bool:
+        until = thing.waits_until
         return until is not None and until <= self._deadlines.reach
 
     def reach_to(self, reach: int) -> None:
@@ -121,7 +121,7 @@ class Residence(Generic[T]):
         """
         self._deadlines.reach = reach
         for thing in self._touched.unsettled():
-            until = self._waits_until(thing)
+            until = thing.waits_until
             if until is not None:
                 self._deadlines.add(until, thing.id)
 

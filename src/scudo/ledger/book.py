@@ -354,14 +354,7 @@ class Book:
 
     def next_expiry(self, now: int) -> Hold | None:
         """The open hold whose time passed first, at or before `now`."""
-        while (first := self.expiries.first(now)) is not None:
-            at, number = first
-            hold = self.holds.get(number)
-            # A hold that was taken back leaves its date here, and its number to another one.
-            if hold is not None and hold.status == HoldStatus.OPEN and hold.expires_at == at:
-                return hold
-            self.expiries.drop_first()
-        return None
+        return self.expiries.first(now, self.holds)
 
     # ---- the one place that changes balances
 

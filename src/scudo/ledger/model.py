@@ -260,6 +260,11 @@ class Hold:
         return self.debit_account, self.credit_account
 
     @property
+    def waits_until(self) -> int | None:
+        """When it expires, microseconds; None if it has ended."""
+        return self.expires_at if self.status == HoldStatus.OPEN else None
+
+    @property
     def capturable(self) -> int:
         """How much may still be captured, over-capture within the tolerance included."""
         return self.held + self.held * self.tolerance_bps // BPS - self.captured

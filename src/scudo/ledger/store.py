@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 from scudo.fabric import Guarded, Int8Array, Lookup, Residence, Table, Take, queries
 from scudo.kernel import POSTGRES_EPOCH_US
 from scudo.ledger.book import Book
-from scudo.ledger.model import Account, Authority, AuthorityKind, Hold, HoldStatus
+from scudo.ledger.model import Account, Authority, AuthorityKind, Hold
 
 _SQL: Final = queries("scudo.ledger")
 #: State, not history: these rows change and are no leaves of the chain.
@@ -65,9 +65,7 @@ class LedgerStore:
     def __init__(self, book: Book) -> None:
         """Serve one book."""
         self._book = book
-        self.holds = Residence(
-            book.holds, book.touched_holds, book.expiries, waits_until=_waits_until
-        )
+        self.holds = Residence(book.holds, book.touched_holds, book.expiries)
 
     # ---- within a batch
 
@@ -160,10 +158,6 @@ class LedgerStore:
     def _keep_holds(self, rows: Iterable[TupleRow]) -> None:
         for row in rows:
             self._book.holds.setdefault(row[0], _hold(row))
-
-
-def _waits_until(hold: Hold) -> int | None:
-    return hold.expires_at if hold.status == HoldStatus.OPEN else None
 
 
 def _account(row: TupleRow) -> Account:

@@ -88,13 +88,7 @@ class Payments:
 
     def next_expiry(self, now: int) -> Payment | None:
         """The waiting payment whose time passed first, at or before `now`."""
-        while (first := self.expiries.first(now)) is not None:
-            at, number = first
-            payment = self.payments.get(number)
-            if payment is not None and payment.expires_at == at:
-                return payment
-            self.expiries.drop_first()
-        return None
+        return self.expiries.first(now, self.payments)
 
     def change(self, entry: Entry, payment: Payment) -> None:
         """Begin to change a payment: with the way back, and marked for the store."""

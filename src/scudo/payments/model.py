@@ -120,6 +120,11 @@ class Payment:
         self.version = version
         self.stored_version = stored_version
 
+    @property
+    def waits_until(self) -> int | None:
+        """When it expires, microseconds; None if it waits for nothing."""
+        return self.expires_at if self.status in WAITING else None
+
     def state(self) -> tuple[int, ...]:
         """The numbers that `restore` takes, with `hold` and the others, to come back here."""
         return (

@@ -54,9 +54,7 @@ class PaymentStore:
     def __init__(self, payments: Payments) -> None:
         """Serve the payments that the writer sees."""
         self._payments = payments
-        self.waiting = Residence(
-            payments.payments, payments.touched, payments.expiries, waits_until=_waits_until
-        )
+        self.waiting = Residence(payments.payments, payments.touched, payments.expiries)
 
     def locks(self) -> Iterable[Guarded]:
         """Guarded update of the payments that the batch changed."""
@@ -116,10 +114,6 @@ class PaymentStore:
     def _keep_requests(self, requests: Iterable[tuple[int, bytes]]) -> None:
         for number, command in requests:
             self._payments.payments[number].request = command
-
-
-def _waits_until(payment: Payment) -> int | None:
-    return payment.expires_at if payment.status in WAITING else None
 
 
 def _payment(row: TupleRow) -> Payment:
