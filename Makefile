@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: setup demo run test check laws bench bench-large format lock
+.PHONY: setup demo run test check faults laws bench bench-large format lock
 
 setup:
 	@$(PYTHON) tools/setup.py
@@ -23,6 +23,10 @@ check: setup
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q tests/house
+
+# The cases of the fault matrix, one by one, each with its result.
+faults: setup
+	@$(BIN)/pytest -q -n $(WORKERS) -m fault
 
 # A history against the real service: clients in processes, kills, every answer compared.
 laws: setup

@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from tests.faults import results, tell_cases
 
 from scudo.fabric.migration import migrate, rooms_of
 from scudo.fabric.postgres import Dsn, EmbeddedServer, ensure_roles
@@ -33,9 +34,20 @@ class Database:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs PostgreSQL, so that `-m "not db"` is the fast lane."""
+    tell_cases(items)
     for item in items:
         if _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.db)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the cases of the fault matrix, when it is they that were asked for."""
+    if terminalreporter.config.getoption("-m") == "fault":
+        terminalreporter.section("fault matrix")
+        stats = terminalreporter.stats
+        reports = (r for outcome in ("passed", "failed", "skipped") for r in stats.get(outcome, ()))
+        for line in results(reports):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,7 @@ class TestVerify:
         assert evidence.heads == evidence.witnessed
         assert evidence.heads >= 2
 
+    @pytest.mark.fault(55)
     def test_names_the_batch_from_which_a_log_was_rewritten(self, books, forging):
         """The chain is right in itself and every balance too; the tree says what it was."""
         tell_another_story(books)
@@ -83,6 +84,7 @@ class TestVerify:
         assert (bad.table, bad.key, bad.column) == ("fabric.log_batch", str(batch), "hash")
         assert "rewritten" in bad.found
 
+    @pytest.mark.fault(55)
     def test_finds_a_log_that_was_rewritten_with_its_tree(self, books, forging):
         """The roots that were signed are not those of the new tree."""
         tell_another_story(books)
@@ -102,6 +104,7 @@ class TestVerify:
 
         assert (bad.table, bad.column) == ("governance.signed_head", "signature")
 
+    @pytest.mark.fault(55)
     def test_needs_the_witness_when_the_heads_were_taken_out(self, books, forging):
         """Nothing in the database tells of the forgery any more; the witness does."""
         tell_another_story(books)

@@ -113,6 +113,7 @@ class TestVerify:
 
         assert {name for (name,) in rows} == {c for t, c in COLUMNS if t == table}
 
+    @pytest.mark.fault(55)
     @pytest.mark.parametrize("place", PLACES)
     @pytest.mark.parametrize(("table", "column"), COLUMNS)
     def test_names_the_row_whose_column_was_changed(self, unguarded, table, column, place):
@@ -137,6 +138,7 @@ class TestVerify:
         assert bad.key in {shown(table, key), shown(table, changed[0][0]), where}, bad
         assert bad.column in {None, column}, bad
 
+    @pytest.mark.fault(55)
     @pytest.mark.parametrize("place", PLACES)
     @pytest.mark.parametrize("table", list(KEYS))
     def test_names_the_row_that_was_deleted(self, unguarded, table, place):
@@ -153,6 +155,7 @@ class TestVerify:
         assert bad.table == table, bad
         assert bad.key in {shown(table, key), where}, bad
 
+    @pytest.mark.fault(55)
     @pytest.mark.parametrize("table", list(KEYS))
     def test_names_a_row_of_two_that_were_swapped(self, unguarded, table):
         """Two rows that changed places are found, and the first of them is named."""
@@ -177,6 +180,7 @@ class TestVerify:
         assert bad.table == table, bad
         assert bad.key in {shown(table, low), shown(table, high)}, bad
 
+    @pytest.mark.fault(55)
     @pytest.mark.parametrize("place", [*PLACES, "beyond"])
     @pytest.mark.parametrize("table", list(KEYS))
     def test_names_the_row_that_was_added(self, unguarded, table, place):

@@ -27,6 +27,7 @@ def world(teller, teller_for):
 
 
 class TestReading:
+    @pytest.mark.fault(44)
     @pytest.mark.parametrize(
         "path",
         [
@@ -89,6 +90,7 @@ class TestReading:
 
 
 class TestMoving:
+    @pytest.mark.fault(44)
     def test_of_others_money_is_refused_as_if_it_were_none(self, world, teller):
         """Neither paying from a foreign account nor acting on a foreign payment is possible."""
         client = world["client"]

@@ -3,6 +3,7 @@
 import threading
 import time
 
+import pytest
 from tests.rooms.vault.conftest import ADA, NETWORK, WHY, refused
 
 from scudo import vault
@@ -10,6 +11,7 @@ from scudo.vault import ErasePerson, PutCard, PutPerson, ReadCard, ReadFields, T
 
 
 class TestSealed:
+    @pytest.mark.fault(52)
     def test_goes_on_with_tokens_and_signatures_only(self, home):
         """Restarted without shares: tokens and signatures as before, reads are refused."""
         client = shared_vault(home)
@@ -37,6 +39,7 @@ class TestSealed:
         ):
             assert refused(client.ask, request).code == "vault_sealed"
 
+    @pytest.mark.fault(52)
     def test_fails_no_token_and_no_signature_under_load(self, home):
         """Killed under load and back without shares: payments' requests wait and are answered."""
         shared_vault(home)
@@ -141,6 +144,7 @@ class TestSealed:
 
         assert code == "vault_not_initialised"
 
+    @pytest.mark.fault(52)
     def test_answers_nobody_when_it_is_gone(self, home):
         """Without a vault the client says so; there is no other way to the data."""
         home.opened()

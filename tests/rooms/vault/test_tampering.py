@@ -33,6 +33,7 @@ def execute(shared, statement, **parameters):
 
 
 class TestMoving:
+    @pytest.mark.fault(53)
     @pytest.mark.parametrize(
         "statement",
         [
@@ -63,6 +64,7 @@ class TestMoving:
         assert row == (1,)
         assert ask(ReadFields(second, ("email",), WHY)).values
 
+    @pytest.mark.fault(53)
     def test_a_person_key_opens_nothing(self, shared, ask, pair):
         """A wrapped key under another person's number is refused, with all that it opened."""
         first, second = pair
@@ -80,6 +82,7 @@ class TestMoving:
 
         assert refused(ask, ReadFields(stranger, ("email",), WHY)).code == BROKEN
 
+    @pytest.mark.fault(53)
     def test_a_card_opens_nothing(self, shared, ask):
         """One card's ciphertext in the place of another's is refused."""
         first = ask(PutCard("4111111111111111", "2030-01")).card
@@ -95,6 +98,7 @@ class TestMoving:
         assert refused(ask, ReadCard(first, NETWORK)).code == BROKEN
         assert ask(ReadCard(second, NETWORK)).number == "5555555555554444"
 
+    @pytest.mark.fault(53)
     def test_a_field_into_a_card_opens_nothing(self, shared, ask, pair):
         """A field's ciphertext in the table of cards is refused."""
         card = ask(PutCard("4000056655665556", "2030-01")).card
