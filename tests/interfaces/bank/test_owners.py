@@ -1,5 +1,7 @@
 """A client that is bound to one customer sees and touches that customer's objects only."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from scudo.identity import SCOPES
@@ -75,6 +77,29 @@ class TestReading:
         assert client.get("/v1/payments", account_id=foreign).json()["items"] == []
         payments = client.get("/v1/payments").json()["items"]
         assert [p["id"] for p in payments] == [world["payments"][0]["id"]]
+
+    @pytest.mark.fault(48)
+    def test_leaks_nothing_between_callers_that_share_connections(self, world, teller_for):
+        """Many at once, over few connections to the database: each is shown its own, always."""
+        customers = [ids.parse(Prefix.CUSTOMER, customer) for customer in world["customers"]]
+        callers = [teller_for(*ALL, customer=customer) for customer in customers]
+
+        def look(number: int) -> tuple[set[str], int]:
+            whose = number % 2
+            caller, other = callers[whose], world["payments"][1 - whose]["id"]
+            shown = caller.get("/v1/customers").json()["items"]
+            shown += caller.get("/v1/accounts", customer_id=world["customers"][whose]).json()[
+                "items"
+            ]
+            return {thing["id"] for thing in shown}, caller.get(f"/v1/payments/{other}").status_code
+
+        with ThreadPoolExecutor(16) as pool:
+            seen = list(pool.map(look, range(200)))
+
+        for number, (shown, status) in enumerate(seen):
+            whose = number % 2
+            assert shown == {world["customers"][whose], world["accounts"][whose]}
+            assert status == 404
 
     @pytest.mark.parametrize(
         "path", ["/v1/events", "/v1/alerts", "/v1/decisions/{decision}", "/v1/journals/{journal}"]
