@@ -254,6 +254,33 @@ async def find_record(
     return None if row is None else register.decode(bytes(row[0]))
 
 
+async def list_records(
+    connection: AsyncConnection[TupleRow], register: Register[T]
+) -> Sequence[tuple[int, int, T]]:
+    """List the things of a small kind as they are stored: number, version, and what holds."""
+    cursor = await connection.execute(_SQL["load_kinds"], {"kinds": [register.kind]}, binary=True)
+    return [
+        (number, version, register.decode(bytes(body)))
+        for _, number, version, body in await cursor.fetchall()
+    ]
+
+
+class RecordRow(msgspec.Struct, frozen=True, gc=False):
+    """A stored version of a thing; `number` is the record's own id."""
+
+    number: int
+    kind: int
+    thing: int
+    version: int
+    body: bytes
+
+
+def read_record(image: bytes) -> RecordRow:
+    """Take the image of a row of `fabric.record` apart."""
+    number, kind, thing, version, size = _ROW.unpack_from(image)
+    return RecordRow(number, kind, thing, version, image[_ROW.size : _ROW.size + size])
+
+
 class RecordWitness:
     """Sees that the versions of every thing follow on each other, each a readable body."""
 
@@ -269,16 +296,17 @@ class RecordWitness:
             RowBroken: at the first bad row.
         """
         for image in stretch.rows[RECORD.name]:
-            number, kind, thing, version, size = _ROW.unpack_from(image)
+            row = read_record(image)
+            kind, thing, version = row.kind, row.thing, row.version
             expected = self._versions.get((kind, thing), 0) + 1
-            broken: tuple[str, object, object] | None = None
+            broken: tuple[str | None, object, object] | None = None
             if version != expected:
-                broken = ("version", expected, version)
-            elif not _is_json(image[_ROW.size : _ROW.size + size]):
+                broken = (None, f"version {expected}", f"version {version}")
+            elif not _is_json(row.body):
                 broken = ("body", "JSON", "other bytes")
             if broken is not None:
                 column, wanted, found = broken
-                key = ids.show(Prefix.RECORD, number)
+                key = ids.show(Prefix.RECORD, row.number)
                 raise RowBroken(RECORD.name, key, column=column, expected=wanted, found=found)
             self._versions[kind, thing] = version
             self.records += 1
