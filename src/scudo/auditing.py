@@ -12,7 +12,7 @@ from psycopg import Connection
 
 from scudo.decisions import DECISIONS, DecisionWitness
 from scudo.fabric import RECORDS, BadRow, EventCatalogue, RecordWitness, RowBroken, Walk
-from scudo.governance import EvidenceAudit
+from scudo.governance import EvidenceAudit, MandateWitness
 from scudo.ledger import TRANSFERS, LedgerWitness
 from scudo.payments import PaymentWitness
 
@@ -69,12 +69,13 @@ def verify_bank(
     if gentle:
         _give_way(connection)
     connection.execute("SET work_mem = '32MB'")
-    ledger, gates = LedgerWitness(), DecisionWitness()
+    mandates, gates = MandateWitness(), DecisionWitness()
+    ledger = LedgerWitness(mandates)
     walk = Walk(
         connection,
         tables=CHAINED,
         decode=catalogue.decode,
-        witnesses=(RecordWitness(), ledger, gates, PaymentWitness(ledger, gates)),
+        witnesses=(RecordWitness(), mandates, ledger, gates, PaymentWitness(ledger, gates)),
         progress=progress,
     )
     first_bad = None

@@ -18,7 +18,7 @@ from scudo.bootstrap.bank import Bank
 from scudo.bootstrap.rooms import CATALOGUE
 from scudo.decisions import DECISION, Policy, load_policy
 from scudo.decisions.policy import STANDARD
-from scudo.fabric import Command, Limits, queries, read_images
+from scudo.fabric import RECORD, Command, Limits, queries, read_images
 from scudo.fabric.log.model import BATCH, ENTRY, KEY, outline_mark
 from scudo.fabric.postgres import Dsn, ensure_roles
 from scudo.fabric.stored import (
@@ -29,7 +29,7 @@ from scudo.fabric.stored import (
     key_strand,
 )
 from scudo.fabric.verification import FIRST, LAST
-from scudo.governance import EvidenceAudit
+from scudo.governance import ApproveMandate, EvidenceAudit, Terms
 from scudo.identity import CustomerKind, RegisterCustomer
 from scudo.kernel import DAY_US, GENESIS, SECOND_US, chain, merkle_root
 from scudo.ledger import (
@@ -171,6 +171,7 @@ async def live(teller: Teller) -> None:
             "several",
         )
     )
+    await post_by_mandate(teller, anna, spare)
     for amount in (1_000, REVIEWED, HELD, CHALLENGED, DECLINED, BLOCKED):
         await teller.born(card(anna, amount))
         await teller.born(card(anna, amount, capture=True))
@@ -196,6 +197,35 @@ async def live(teller: Teller) -> None:
     await teller.send(card(anna, 2_000))
     await teller.send(card(anna, CHALLENGED))
     await teller.send(pay(anna, till, HELD))
+
+
+async def post_by_mandate(teller: Teller, anna: int, spare: int) -> None:
+    """Journals under a mandate that is bounded, used up, changed, and bounded again."""
+    terms = Terms("cash_fees", "finance", currency=EUR, amount_max=60, day_max=100)
+
+    def fee(account: int, amount: int, by: int = 0) -> PostJournal:
+        movement = Movement(TransferKind.POST, amount, EUR, account, 0)
+        return PostJournal(by or fees, (movement,), "fee")
+
+    async def adjust(account: int, amount: int) -> None:
+        """What the other mandate would not have allowed just now."""
+        await teller.send(fee(account, amount, Mandate.ADJUSTMENT))
+
+    fees = await teller.born(ApproveMandate(0, terms))
+    for account, amount in ((anna, 60), (spare, 40), (anna, 1)):
+        await teller.send(fee(account, amount))
+    await adjust(anna, 61)
+    wider = Terms("cash_fees", "finance", (100,), (1,), (anna,), EUR, 70, 150)
+    await teller.send(ApproveMandate(fees, wider))
+    for account, amount in ((anna, 50), (spare, 1), (anna, 1)):
+        await teller.send(fee(account, amount))
+    await adjust(anna, 5)
+    await adjust(spare, 5)
+    ended = Terms("cash_fees", "finance", valid_to=NOON)
+    await teller.send(ApproveMandate(fees, ended))
+    await teller.send(fee(anna, 1))
+    await adjust(anna, 6)
+    await teller.send(ApproveMandate(fees, wider))
 
 
 @dataclass(frozen=True)
@@ -245,7 +275,7 @@ def books(
 
 
 SQL = queries("scudo.fabric", "verification.sql")
-STORED = (BATCH.name, ENTRY.name, KEY.name, DECISION.name, TRANSFER.name)
+STORED = (BATCH.name, ENTRY.name, KEY.name, RECORD.name, DECISION.name, TRANSFER.name)
 EVIDENCE = tuple(f"governance.{name}" for name in ("tree", "tree_node", "signed_head", "export"))
 
 

@@ -11,8 +11,9 @@ import pytest
 from tests.auditing.conftest import chain_anew
 
 from scudo.decisions import DECISION
+from scudo.fabric import RECORD
 from scudo.kernel import Prefix, ids
-from scudo.ledger import TRANSFER, TransferKind
+from scudo.ledger import TRANSFER, Mandate, TransferKind
 
 
 @contextlib.contextmanager
@@ -114,6 +115,79 @@ class TestVerify:
         chain_anew(forging)
 
         assert not books.verify().ok
+
+    @pytest.mark.parametrize(
+        ("body", "other", "where"),
+        [
+            (
+                '"day_max":100',
+                '"day_max":900',
+                "kind = 501 AND convert_from(body, 'UTF8') LIKE '%day_max\":100%'",
+            ),
+            ('"name":"opening"', '"name":"fees"', "kind = 501 AND thing = 1"),
+            ('"used":60', '"used":10', "kind = 502 AND version = 1"),
+        ],
+    )
+    def test_names_a_record_of_a_mandate_that_was_changed(self, books, forging, body, other, where):
+        """Its approval tells its digest; what is used of a day is what transfers used."""
+        number = find(forging, RECORD.name, where)
+        forging.execute(
+            f"UPDATE {RECORD.name} SET body = replace(convert_from(body, 'UTF8'), %s, %s)::bytea "
+            "WHERE id = %s",
+            (body, other, number),
+        )
+        chain_anew(forging)
+
+        bad = books.verify().first_bad
+
+        assert bad is not None
+        assert (bad.table, bad.key) == (RECORD.name, ids.show(Prefix.RECORD, number)), bad
+
+    @pytest.mark.parametrize(
+        "kind", [pytest.param(501, id="terms"), pytest.param(502, id="used of a day")]
+    )
+    def test_misses_a_record_of_a_mandate_that_was_taken_out(self, books, forging, kind):
+        """Its approval, or the transfers that used it, ask for it."""
+        number = find(forging, RECORD.name, f"kind = {kind} AND thing > 6 AND version = 1")
+        forging.execute(f"DELETE FROM {RECORD.name} WHERE id = {number}")
+        chain_anew(forging)
+
+        bad = books.verify().first_bad
+
+        assert bad is not None
+        assert bad.table == RECORD.name, bad
+
+    @pytest.mark.parametrize(
+        ("amount", "account", "expected"),
+        [
+            (61, "anna", "at most 60 a movement"),
+            (5, "anna", "at most 150 a day, 155 with this one"),
+            (5, "spare", "does not cover this account"),
+            (6, "anna", "valid at its time"),
+        ],
+    )
+    def test_names_a_transfer_that_its_mandate_does_not_cover(
+        self, books, forging, amount, account, expected
+    ):
+        """Each was posted under a mandate that allows all, just when this one did not."""
+        (fees,) = forging.execute(
+            f"SELECT max(thing) FROM {RECORD.name} WHERE kind = 501"
+        ).fetchone()
+        limit = 0 if account == "anna" else 500
+        number = find(
+            forging,
+            TRANSFER.name,
+            f"authority_kind = 2 AND authority = {Mandate.ADJUSTMENT:d} AND amount = {amount} AND "
+            f"debit_account IN (SELECT id FROM ledger.account WHERE hold_limit = {limit})",
+        )
+        forging.execute(f"UPDATE {TRANSFER.name} SET authority = {fees} WHERE id = {number}")
+        chain_anew(forging)
+
+        bad = books.verify().first_bad
+
+        assert bad is not None
+        assert (bad.table, bad.key) == (TRANSFER.name, ids.show(Prefix.TRANSFER, number)), bad
+        assert expected in bad.expected, bad
 
     def test_finds_money_made_from_nothing(self, books, forging):
         """A transfer of its own entry, without an authority, does not go unseen."""

@@ -7,11 +7,12 @@ import psycopg
 import pytest
 
 from scudo.decisions import DECISION
+from scudo.fabric import RECORD
 from scudo.fabric.log.model import BATCH, ENTRY, KEY
 from scudo.kernel import Prefix, ids
 from scudo.ledger import TRANSFER
 
-APPEND_ONLY = (BATCH, ENTRY, KEY, DECISION, TRANSFER)
+APPEND_ONLY = (BATCH, ENTRY, KEY, RECORD, DECISION, TRANSFER)
 COLUMNS = [(table.name, column) for table in APPEND_ONLY for column in table.columns]
 KEYS = {table.name: table.columns[0] for table in APPEND_ONLY}
 PLACES = ("first", "middle", "last")
@@ -26,7 +27,11 @@ CHANGES = {
     "get_byte({column}, octet_length({column}) / 2) # 1)",
     "uuid": "overlay({column}::text placing 'ffff' from 1)::uuid",
 }
-PREFIXES = {DECISION.name: Prefix.DECISION, TRANSFER.name: Prefix.TRANSFER}
+PREFIXES = {
+    RECORD.name: Prefix.RECORD,
+    DECISION.name: Prefix.DECISION,
+    TRANSFER.name: Prefix.TRANSFER,
+}
 
 
 def shown(table, key):
@@ -47,8 +52,9 @@ def unguarded(books):
         books.admin.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
     rows = books.admin.execute(
         "SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = indrelid "
-        "WHERE indisunique AND c.relnamespace = 'ledger'::regnamespace "
-        "AND c.relname LIKE 'transfer%'"
+        "WHERE indisunique AND (c.relname LIKE 'transfer%' AND c.relnamespace = "
+        "'ledger'::regnamespace OR c.relname LIKE 'record%' AND c.relnamespace = "
+        "'fabric'::regnamespace)"
     ).fetchall()
     for (index,) in rows:
         books.admin.execute(f"DROP INDEX {index}")

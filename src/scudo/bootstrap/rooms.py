@@ -22,7 +22,7 @@ from scudo.fabric import (
     Reference,
     Store,
 )
-from scudo.governance import RecordActs, record_acts
+from scudo.governance import Mandates, RecordActs, record_acts
 from scudo.identity import IdentityStore, RegisterCustomer, Registry
 from scudo.kernel import SECOND_US, Refusal
 from scudo.ledger import (
@@ -156,7 +156,8 @@ class Rooms:
         self.registry = Registry()
         self.gatekeeper = Gatekeeper(policy, state)
         self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
-        self._ledger = Ledger(self.book)
+        self.mandates = Mandates()
+        self._ledger = Ledger(self.book, self.mandates)
         self._identity_store = IdentityStore(self.registry)
         self._ledger_store = LedgerStore(self.book)
         self._payment_store = PaymentStore(self.payments)
@@ -197,7 +198,7 @@ class Rooms:
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        return ()
+        return (self.mandates,)
 
     @property
     def stores(self) -> Sequence[Store]:

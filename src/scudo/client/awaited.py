@@ -265,6 +265,27 @@ class AsyncClient(AsyncTransport):
             "GET", f"/v1/journals/{path_part(journal_id)}", answer=types.JournalView
         )
 
+    async def approve_mandate(
+        self,
+        body: types.NewMandate,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.MandateBody:
+        """Approve a mandate, or another version of one."""
+        return await self._send(
+            "POST",
+            "/v1/mandates",
+            answer=types.MandateBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def list_mandates(self) -> types.MandateList:
+        """List the mandates under which the bank moves money of its own accord."""
+        return await self._send("GET", "/v1/mandates", answer=types.MandateList)
+
     async def get_decision(self, decision_id: str) -> types.DecisionView:
         """Explain a decision with all that it was made from."""
         return await self._send(

@@ -253,6 +253,27 @@ class Client(Transport):
         """Show the transfers of a journal."""
         return self._send("GET", f"/v1/journals/{path_part(journal_id)}", answer=types.JournalView)
 
+    def approve_mandate(
+        self,
+        body: types.NewMandate,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.MandateBody:
+        """Approve a mandate, or another version of one."""
+        return self._send(
+            "POST",
+            "/v1/mandates",
+            answer=types.MandateBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def list_mandates(self) -> types.MandateList:
+        """List the mandates under which the bank moves money of its own accord."""
+        return self._send("GET", "/v1/mandates", answer=types.MandateList)
+
     def get_decision(self, decision_id: str) -> types.DecisionView:
         """Explain a decision with all that it was made from."""
         return self._send(

@@ -71,6 +71,8 @@ class Register(Generic[T]):
         self._things: dict[int, tuple[int, T]] = {}
         #: What each open batch has written, oldest first; shared by all registers of a store.
         self.written: deque[set[Reference]] = deque()
+        #: What was looked up for commands that are not decided yet; shared as well.
+        self.sought: set[Reference] = set()
 
     def __contains__(self, number: int) -> bool:
         """Whether memory holds a thing."""
@@ -87,7 +89,7 @@ class Register(Generic[T]):
         return 0 if found is None else found[0]
 
     def items(self) -> Iterator[tuple[int, T]]:
-        """Every thing that memory holds, by number."""
+        """Every thing that memory holds, by number; do not write while you go through them."""
         return ((number, thing) for number, (_, thing) in self._things.items())
 
     def put(self, entry: Entry, number: int, thing: T) -> None:
@@ -95,11 +97,17 @@ class Register(Generic[T]):
 
         Args:
             entry: that it is written with, and undone with.
-            number: of the thing; from 1 to 2**63 - 1. The thing was looked up before, or is
-                new for certain.
+            number: of the thing; from 1 to 2**63 - 1. The command refers to it, so that it was
+                looked up; or it has the number of a position of this entry, and is new.
             thing: what holds from now on.
         """
         before = self._things.get(number)
+        assert (
+            before is not None
+            or self.resident
+            or (self.kind, number) in self.sought
+            or number >= entry.position
+        ), "a thing is written of which nobody knows whether it is there"
         version = 1 if before is None else before[0] + 1
         leg = sum(1 for _, tag, _ in entry.leaves if tag == RECORD.tag)
         image = _FIXED.pack(
@@ -163,12 +171,14 @@ class Records:
         every = tuple(registers)
         self.registers = {register.kind: register for register in every}
         assert len(self.registers) == len(every), "two registers have one number"
+        assert all(0 < kind < 1 << 15 for kind in self.registers), "a kind does not fit its column"
         self._written: deque[set[Reference]] = deque()
+        #: What commands refer to that are being prepared; and with it, what those before them do.
+        self._wanted: set[Reference] = set()
+        self._sought: set[Reference] = set()
         for register in self.registers.values():
             register.written = self._written
-        #: What commands refer to that are being prepared, and that were prepared before them.
-        self._wanted: set[Reference] = set()
-        self._earlier: set[Reference] = set()
+            register.sought = self._sought
 
     # ---- the writer's port
 
@@ -211,8 +221,10 @@ class Records:
     def prepare(self) -> None:
         """Begin to look up for further commands; memory is tidied."""
         # What was prepared before may not have been decided yet.
-        self._earlier, self._wanted = self._wanted, set()
-        needed = self._earlier.union(*self._written)
+        self._sought.clear()
+        self._sought |= self._wanted
+        self._wanted.clear()
+        needed = self._sought.union(*self._written)
         for register in self.registers.values():
             register.let_go(needed)
 
@@ -224,6 +236,7 @@ class Records:
         """
         new = set(wanted) - self._wanted
         self._wanted |= new
+        self._sought |= new
         asked = sorted(
             (kind, number)
             for kind, number in new
@@ -254,6 +267,33 @@ async def find_record(
     return None if row is None else register.decode(bytes(row[0]))
 
 
+async def list_records(
+    connection: AsyncConnection[TupleRow], register: Register[T]
+) -> Sequence[tuple[int, int, T]]:
+    """List the things of a small kind as they are stored: number, version, and what holds."""
+    cursor = await connection.execute(_SQL["load_kinds"], {"kinds": [register.kind]}, binary=True)
+    return [
+        (number, version, register.decode(bytes(body)))
+        for _, number, version, body in await cursor.fetchall()
+    ]
+
+
+class RecordRow(msgspec.Struct, frozen=True, gc=False):
+    """A stored version of a thing; `number` is the record's own id."""
+
+    number: int
+    kind: int
+    thing: int
+    version: int
+    body: bytes
+
+
+def read_record(image: bytes) -> RecordRow:
+    """Take the image of a row of `fabric.record` apart."""
+    number, kind, thing, version, size = _ROW.unpack_from(image)
+    return RecordRow(number, kind, thing, version, image[_ROW.size : _ROW.size + size])
+
+
 class RecordWitness:
     """Sees that the versions of every thing follow on each other, each a readable body."""
 
@@ -269,16 +309,17 @@ class RecordWitness:
             RowBroken: at the first bad row.
         """
         for image in stretch.rows[RECORD.name]:
-            number, kind, thing, version, size = _ROW.unpack_from(image)
+            row = read_record(image)
+            kind, thing, version = row.kind, row.thing, row.version
             expected = self._versions.get((kind, thing), 0) + 1
-            broken: tuple[str, object, object] | None = None
+            broken: tuple[str | None, object, object] | None = None
             if version != expected:
-                broken = ("version", expected, version)
-            elif not _is_json(image[_ROW.size : _ROW.size + size]):
+                broken = (None, f"version {expected}", f"version {version}")
+            elif not _is_json(row.body):
                 broken = ("body", "JSON", "other bytes")
             if broken is not None:
                 column, wanted, found = broken
-                key = ids.show(Prefix.RECORD, number)
+                key = ids.show(Prefix.RECORD, row.number)
                 raise RowBroken(RECORD.name, key, column=column, expected=wanted, found=found)
             self._versions[kind, thing] = version
             self.records += 1

@@ -49,3 +49,35 @@ class GateShut(Refusal):
     kind = "unavailable"
     retryable = True
     next_step = "Nothing was changed. Ask the bank's operator to put its gates into service."
+
+
+class MandateUnknown(Refusal):
+    """Raised when money would be moved under a mandate that there is not."""
+
+    code = "mandate_unknown"
+    kind = "unprocessable"
+    next_step = "Name a mandate of the list that GET /v1/mandates gives."
+
+
+class MandateLapsed(Refusal):
+    """Raised when a mandate is not valid yet, or not any more."""
+
+    code = "mandate_lapsed"
+    kind = "unprocessable"
+    next_step = "Have the mandate approved for this time, then send the journal with a new key."
+
+
+class MandateExceeded(Refusal):
+    """Raised when a mandate does not cover the accounts or the amount of a movement."""
+
+    code = "mandate_exceeded"
+    kind = "unprocessable"
+    next_step = "Keep within the mandate, use another one, or have a wider one approved."
+
+
+class MandateMalformed(Refusal):
+    """Raised when the terms of a mandate contradict each other."""
+
+    code = "mandate_malformed"
+    kind = "unprocessable"
+    next_step = "Correct the field that is named."

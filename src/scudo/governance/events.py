@@ -35,3 +35,22 @@ class ActRecorded(Event, frozen=True, tag=501):
     network: ids.NetworkToken | None
     device: ids.DeviceToken | None
     trace: str
+
+
+class MandateApproved(Event, frozen=True, tag=502):
+    """A mandate was put into force, or changed: what it allows is a record of the same entry.
+
+    Attributes:
+        version: of the record.
+        called: its name, a code.
+        approved_by: number of the client; 0: the bank itself.
+        digest: SHA-256 of the record's body, in hex.
+    """
+
+    name: ClassVar[str] = "governance.mandate.approved.v1"
+
+    mandate: ids.MandateId
+    version: int
+    called: str
+    approved_by: int
+    digest: str

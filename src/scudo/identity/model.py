@@ -15,6 +15,7 @@ SCOPES: Final = frozenset(
         "payments:write",
         "payments:operate",
         "journals:write",
+        "mandates:write",
         "decisions:read",
         "events:read",
         "clients:write",

@@ -44,6 +44,7 @@ class Prefix(StrEnum):
     PARTNER = "ptn"
     SESSION = "ses"
     APPROVAL = "apr"
+    MANDATE = "mnd"
 
 
 def _kind(prefix: Prefix) -> msgspec.Meta:
@@ -71,6 +72,7 @@ OperatorId = Annotated[int, _kind(Prefix.OPERATOR)]
 PartnerId = Annotated[int, _kind(Prefix.PARTNER)]
 SessionId = Annotated[int, _kind(Prefix.SESSION)]
 ApprovalId = Annotated[int, _kind(Prefix.APPROVAL)]
+MandateId = Annotated[int, _kind(Prefix.MANDATE)]
 
 
 class IdMalformed(Refusal):

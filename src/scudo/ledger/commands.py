@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from scudo.fabric import Answer, Command, Entry
+from scudo.governance import Leave, Mandates, Moved
 from scudo.kernel import Prefix, Refusal, ids, positive_amount
 from scudo.ledger.book import Book
 from scudo.ledger.errors import (
@@ -28,10 +29,10 @@ from scudo.ledger.model import (
     AccountStatus,
     Authority,
     AuthorityKind,
-    Mandate,
     Nature,
     Product,
     TransferKind,
+    side,
 )
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -90,7 +91,7 @@ class Movement(msgspec.Struct, frozen=True, array_like=True):
 class PostJournal(Command, frozen=True, tag=203):
     """Post movements that stand or fall together, under a mandate of the bank."""
 
-    mandate: Mandate
+    mandate: int
     movements: tuple[Movement, ...]
     reference: str
 
@@ -98,7 +99,7 @@ class PostJournal(Command, frozen=True, tag=203):
 class PostBulk(Command, frozen=True, tag=205):
     """Post groups of movements under a mandate; each group stands or falls alone."""
 
-    mandate: Mandate
+    mandate: int
     groups: tuple[tuple[Movement, ...], ...]
     reference: str
 
@@ -144,9 +145,10 @@ class BulkBody(msgspec.Struct, frozen=True):
 class Ledger:
     """Works on the ledger's commands, for the conveyor."""
 
-    def __init__(self, book: Book) -> None:
-        """Work on one book."""
+    def __init__(self, book: Book, mandates: Mandates) -> None:
+        """Work on one book, under the bank's mandates."""
         self.book = book
+        self._mandates = mandates
 
     def open_account(self, command: OpenAccount, entry: Entry) -> Answer:
         """Open a customer's account; existence of the customer is the caller's to check."""
@@ -190,12 +192,14 @@ class Ledger:
 
         Raises:
             JournalMalformed: without movements, or with too many.
+            MandateUnknown, MandateLapsed: nothing may be moved under the mandate.
             Refusal: of the first movement that cannot be posted; `field` names it.
         """
         _check_count(len(command.movements))
         journal = entry.position
-        authority = Authority.mandate(command.mandate)
-        shown = self._post_group(entry, command.movements, authority)
+        leave = self._mandates.open(entry, command.mandate)
+        shown = self._post_group(entry, command.movements, leave)
+        self._mandates.close(entry, leave)
         entry.emit(JournalPosted(journal, command.mandate, entry.legs, command.reference))
         return Answer(CREATED, _encode(JournalBody(ids.show(Prefix.JOURNAL, journal), shown)))
 
@@ -204,35 +208,39 @@ class Ledger:
 
         Raises:
             JournalMalformed: without groups, with an empty one, or with too many movements.
+            MandateUnknown, MandateLapsed: nothing may be moved under the mandate.
         """
         for group in command.groups:
             _check_count(len(group))
         _check_count(sum(len(group) for group in command.groups))
         journal = entry.position
-        authority = Authority.mandate(command.mandate)
+        leave = self._mandates.open(entry, command.mandate)
         results: list[GroupBody] = []
         refused = 0
         for group in command.groups:
-            savepoint = entry.savepoint()
+            savepoint, used = entry.savepoint(), leave.used
             try:
-                results.append(GroupBody(self._post_group(entry, group, authority)))
+                results.append(GroupBody(self._post_group(entry, group, leave)))
             except Refusal as refusal:
                 entry.take_back(savepoint)
+                leave.used = used
                 refused += 1
                 results.append(
                     GroupBody(code=refusal.code, field=refusal.field, detail=refusal.message)
                 )
+        self._mandates.close(entry, leave)
         entry.emit(JournalPosted(journal, command.mandate, entry.legs, command.reference))
         body = BulkBody(ids.show(Prefix.JOURNAL, journal), len(results) - refused, refused, results)
         return Answer(CREATED, _encode(body))
 
-    def _post_group(
-        self, entry: Entry, movements: tuple[Movement, ...], authority: Authority
-    ) -> list[str]:
+    def _post_group(self, entry: Entry, movements: tuple[Movement, ...], leave: Leave) -> list[str]:
+        authority = Authority.mandate(leave.number)
         done: list[int] = []
         shown: list[str] = []
         for index, movement in enumerate(movements):
             try:
+                if leave.is_bounded:
+                    self._take_leave(entry, movement, leave, done)
                 number = self._move(entry, movement, authority, done)
             except Refusal as refusal:
                 refusal.field = f"movements[{index}].{refusal.field or 'kind'}"
@@ -242,6 +250,22 @@ class Ledger:
             if movement.kind != TransferKind.POST:
                 self._tell(entry, movement, number, done)
         return shown
+
+    def _take_leave(self, entry: Entry, movement: Movement, leave: Leave, done: list[int]) -> None:
+        """Ask the mandate about what a movement posts or holds; letting go needs no leave."""
+        book, amount = self.book, movement.amount
+        if movement.kind == TransferKind.RELEASE:
+            return
+        positive_amount(amount)
+        if movement.kind in (TransferKind.POST, TransferKind.HOLD):
+            debit = self._side(entry, movement.debit, movement.currency, "debit_account_id")
+            credit = self._side(entry, movement.credit, movement.currency, "credit_account_id")
+        else:
+            hold = book.hold(_hold_of(movement, done))
+            debit, credit = (book.accounts[number] for number in hold.sides)
+            if movement.kind == TransferKind.CAPTURE:
+                amount -= min(amount, hold.remaining)
+        leave.take(Moved(side(debit), side(credit), debit.currency, amount))
 
     def refuse_journal(self, refusal: Refusal, entry: Entry) -> None:
         """Record that a journal was refused."""

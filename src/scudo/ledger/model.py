@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from scudo.governance import Side
+
 #: A basis point is a hundredth of a percent.
 BPS: Final = 10_000
 
@@ -71,7 +73,7 @@ class AuthorityKind(IntEnum):
 
 
 class Mandate(IntEnum):
-    """What may move money without a gate's decision of its own."""
+    """The mandates that every bank is founded with; others have the number of their entry."""
 
     OPENING = 1
     FUNDING = 2
@@ -94,8 +96,8 @@ class Authority:
         return Authority(AuthorityKind.DECISION, number)
 
     @staticmethod
-    def mandate(mandate: Mandate) -> "Authority":
-        """The authority of a standing mandate of the bank."""
+    def mandate(mandate: int) -> "Authority":
+        """The authority of a mandate of the bank."""
         return Authority(AuthorityKind.MANDATE, mandate)
 
 
@@ -196,6 +198,11 @@ class Account:
     def restore_status(self, status: int) -> None:
         """Take the status back to what it was."""
         self.status = status
+
+
+def side(account: Account) -> Side:
+    """An account as mandates see it."""
+    return Side(account.id, account.product, account.owner)
 
 
 class Hold:

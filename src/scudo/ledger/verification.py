@@ -7,6 +7,7 @@ from typing import Any, Final
 from psycopg import Connection
 
 from scudo.fabric import Chained, Event, RowBroken, Seen, Stretch, queries, read_images
+from scudo.governance import MandateWitness, Moved, Side, objection
 from scudo.kernel import (
     DAY_US,
     MINOR_MAX,
@@ -22,7 +23,6 @@ from scudo.ledger.model import (
     AccountStatus,
     AuthorityKind,
     HoldStatus,
-    Mandate,
     Nature,
     TransferKind,
 )
@@ -43,7 +43,8 @@ TRANSFERS: Final = Chained(TRANSFER, ids.LEGS_BITS, Prefix.TRANSFER, _SQL["trans
 _ACCOUNT: Final = "ledger.account"
 _HOLD: Final = "ledger.hold"
 _LEARNED: Final = frozenset({AccountOpened, AccountClosed, HoldPlaced})
-_MANDATES: Final = frozenset(Mandate)
+#: What gives back needs no leave of its mandate.
+_GIVING_BACK: Final = frozenset({TransferKind.RELEASE, TransferKind.EXPIRE})
 _PAGE: Final = 10_000
 
 
@@ -58,8 +59,10 @@ class LedgerWitness:
         transfers: how many were seen.
     """
 
-    def __init__(self) -> None:
-        """Begin with an empty book."""
+    def __init__(self, mandates: MandateWitness) -> None:
+        """Begin with an empty book; rest on the mandates that were seen before each stretch."""
+        self._mandates = mandates
+        self._bounded: set[int] = set()
         self.moves: list[Move] = []
         self.transfers = 0
         self._accounts: dict[int, Sheet] = {}
@@ -103,6 +106,10 @@ class LedgerWitness:
             while at < count and moves[at].id < end:
                 self._fold(moves[at], entry)
                 at += 1
+            if self._bounded:
+                self._mandates.settle(entry, self._bounded)
+                self._bounded.clear()
+        self._mandates.settled()
         self.transfers += count
         self._compare_holds(
             connection, stretch.first << ids.LEGS_BITS, (stretch.last + 1 << ids.LEGS_BITS) - 1
@@ -159,10 +166,30 @@ class LedgerWitness:
         if move.currency != debit.currency or move.currency != credit.currency:
             raise _broken(move, "currency", debit.currency, move.currency)
         self._check_limits(move, debit, credit)
-        if move.authority_kind == AuthorityKind.MANDATE and move.authority not in _MANDATES:
-            raise _broken(move, None, "the authority of a mandate", move.authority)
+        if move.authority_kind == AuthorityKind.MANDATE and move.kind not in _GIVING_BACK:
+            self._check_mandate(move, entry, debit, credit)
         if move.hold is not None:
             self._fold_hold(move)
+
+    def _check_mandate(self, move: Move, entry: Seen, debit: Sheet, credit: Sheet) -> None:
+        terms = self._mandates.terms_at(move.authority, entry.position)
+        if terms is None:
+            raise _broken(move, None, "the authority of a mandate", move.authority)
+        if terms.is_standing:
+            return
+        amount = max(0, move.amount + move.held)
+        moved = Moved(
+            Side(move.debit_account, debit.product, debit.owner),
+            Side(move.credit_account, credit.product, credit.owner),
+            move.currency,
+            amount,
+        )
+        expected = objection(terms, entry, moved)
+        if expected is None and terms.day_max is not None and amount:
+            expected = self._mandates.take(move.authority, terms, entry, amount)
+            self._bounded.add(move.authority)
+        if expected is not None:
+            raise _broken(move, None, expected, amount)
 
     @staticmethod
     def _check_limits(move: Move, debit: Sheet, credit: Sheet) -> None:

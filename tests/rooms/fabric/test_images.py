@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scudo.decisions.gate import DECISION
-from scudo.fabric import Answer, Batch, Event, Head, Table, sized
+from scudo.fabric import RECORD, Answer, Batch, Event, Head, Table, sized
 from scudo.fabric.log.model import BATCH, ENTRY, KEY, Command, batch_leaf, entry_image, key_image
 from scudo.fabric.rows import NULL, columns
 from scudo.fabric.stored import batch_row, first_int8, key_position
@@ -129,7 +129,7 @@ def test_sealing_twice_gives_the_same_head():
 GOLDEN_HASH = "f4b0008677e32bec90bf7bf765ac3beadddd26886283f40a0015b3c2e8cf842f"
 
 
-TABLES = [BATCH, ENTRY, KEY, TRANSFER, DECISION]
+TABLES = [BATCH, ENTRY, KEY, RECORD, TRANSFER, DECISION]
 
 
 @given(st.data())

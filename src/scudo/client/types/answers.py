@@ -237,6 +237,38 @@ class Live(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Literal["live"]
 
 
+class MandateBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to a mandate that was approved."""
+
+    id: str
+    version: int
+
+
+class MandateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A mandate as it holds now; version 0: it came with the bank, and was not used yet."""
+
+    id: str
+    mandate: str
+    version: int
+    name: str
+    owner: str
+    debit_products: tuple[str, ...]
+    credit_products: tuple[str, ...]
+    account_ids: tuple[str, ...]
+    currency: str | None
+    amount_max_minor: int | None
+    day_max_minor: int | None
+    valid_from: str | None
+    valid_to: str | None
+    approved_by: str | None
+
+
+class MandateList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Every mandate, the standing ones first."""
+
+    mandates: tuple[MandateView, ...]
+
+
 class PaymentBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Answer to a payment: where it stands now."""
 

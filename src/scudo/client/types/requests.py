@@ -40,7 +40,7 @@ class NewMovement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class NewJournal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Movements that stand or fall together."""
 
-    mandate: Literal["adjustment", "fees", "funding", "interest", "opening", "settlement"]
+    mandate: str
     movements: tuple[NewMovement, ...]
     reference: str = ""
 
@@ -135,6 +135,55 @@ class NewIncrement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """An amount to authorise on top."""
 
     amount_minor: int
+
+
+class NewMandate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the bank may move of its own accord; an absent bound allows everything.
+
+    Attributes:
+        mandate: the mandate that is changed; absent: a new one.
+        name, owner: codes: what it is called, and which function of the bank answers for it.
+        debit_products, credit_products: what the accounts on either side may be.
+        account_ids: customers' accounts that may be moved.
+        currency: of the bounds.
+        amount_max_minor: of one movement.
+        day_max_minor: of all movements of one day.
+        valid_from, valid_to: from the first on, and before the second.
+    """
+
+    name: str
+    owner: str
+    mandate: str | None = None
+    debit_products: tuple[
+        Literal[
+            "card_settlement",
+            "current",
+            "fee_income",
+            "funding",
+            "interest_expense",
+            "merchant",
+            "suspense",
+        ],
+        ...,
+    ] = ()
+    credit_products: tuple[
+        Literal[
+            "card_settlement",
+            "current",
+            "fee_income",
+            "funding",
+            "interest_expense",
+            "merchant",
+            "suspense",
+        ],
+        ...,
+    ] = ()
+    account_ids: tuple[str, ...] = ()
+    currency: str | None = None
+    amount_max_minor: int | None = None
+    day_max_minor: int | None = None
+    valid_from: str | None = None
+    valid_to: str | None = None
 
 
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,6 +4,7 @@ from scudo.fabric import web
 from scudo.kernel import Refusal
 from scudo.ledger.routes.accounts import account_operations
 from scudo.ledger.routes.journals import journal_operations
+from scudo.ledger.routes.mandates import mandate_operations
 
 __all__ = ["operations"]
 
@@ -26,4 +27,5 @@ def operations(
     return (
         *account_operations(submit=submit, reads=reads, clock=clock, owner_refusals=owner_refusals),
         *journal_operations(submit=submit, reads=reads, clock=clock),
+        *mandate_operations(submit=submit, reads=reads, clock=clock),
     )

@@ -40,6 +40,7 @@ TAG: Final = "ledger"
 _ACCOUNTS: Final = "a"
 _ENTRIES: Final = "e"
 _NONE: Final = "there is no such account"
+_STANDING: Final = frozenset(Mandate)
 
 AccountIdText = Annotated[str, web.id_text(Prefix.ACCOUNT)]
 CustomerIdText = Annotated[str, web.id_text(Prefix.CUSTOMER)]
@@ -233,10 +234,17 @@ def _view(account: Account) -> AccountView:
 
 
 def show_authority(kind: int, reference: int) -> str:
-    """Write an authority: a decision's id, or the name of a mandate."""
+    """Write an authority: a decision's id, or a mandate."""
     if kind == AuthorityKind.DECISION:
         return ids.show(Prefix.DECISION, reference)
-    return Mandate(reference).name.lower()
+    return show_mandate(reference)
+
+
+def show_mandate(number: int) -> str:
+    """Write a mandate: the name of a standing one, or an id."""
+    if number in _STANDING:
+        return Mandate(number).name.lower()
+    return ids.show(Prefix.MANDATE, number)
 
 
 def _transaction(entry: AccountEntry) -> TransactionView:

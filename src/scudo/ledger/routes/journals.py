@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from scudo.fabric import web
+from scudo.governance import MandateExceeded, MandateLapsed, MandateUnknown
 from scudo.kernel import (
     AmountOutOfRange,
     CurrencyUnknown,
@@ -37,9 +38,10 @@ from scudo.ledger.errors import (
     ReleaseTooHigh,
     SameAccount,
 )
-from scudo.ledger.model import BPS, Mandate, TransferKind
+from scudo.ledger.model import BPS, TransferKind
 from scudo.ledger.queries import Transfer, list_journal
 from scudo.ledger.routes.accounts import TAG, AccountIdText, CurrencyText, show_authority
+from scudo.ledger.routes.mandates import MandateText, mandate_number
 
 HoldIdText = Annotated[str, web.id_text(Prefix.HOLD)]
 JournalIdText = Annotated[str, web.id_text(Prefix.JOURNAL)]
@@ -47,7 +49,6 @@ KeyText = Annotated[
     str,
     msgspec.Meta(min_length=1, max_length=255, extra_json_schema={"pattern": "^[!-~]{1,255}$"}),
 ]
-MandateName = Literal["opening", "funding", "fees", "interest", "settlement", "adjustment"]
 _MOVEMENTS_MAX: Final = ids.LEGS_MAX // 2
 _BULK_MAX: Final = 1_000
 
@@ -67,6 +68,9 @@ JOURNAL_REFUSALS: Final[tuple[type[Refusal], ...]] = (
     InstantMalformed,
     InsufficientFunds,
     JournalMalformed,
+    MandateExceeded,
+    MandateLapsed,
+    MandateUnknown,
     ReleaseTooHigh,
     SameAccount,
     ids.IdMalformed,
@@ -105,7 +109,7 @@ class NewMovement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NewJournal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Movements that stand or fall together."""
 
-    mandate: MandateName
+    mandate: MandateText
     movements: Annotated[tuple[NewMovement, ...], msgspec.Meta(max_length=_MOVEMENTS_MAX)]
     reference: Annotated[str, msgspec.Meta(max_length=128)] = ""
 
@@ -208,7 +212,7 @@ class _Desk:
             self._movement(movement, f"movements[{index}]")
             for index, movement in enumerate(body.movements)
         )
-        return PostJournal(Mandate[body.mandate.upper()], movements, body.reference)
+        return PostJournal(mandate_number(body.mandate), movements, body.reference)
 
     def _movement(self, body: NewMovement, where: str) -> Movement:
         has_sides = body.kind in {"post", "hold"}
