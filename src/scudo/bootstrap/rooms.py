@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo import decisions, governance, identity, ledger, payments
-from scudo.decisions import FeatureState, Gatekeeper, Policy, Rescore
+from scudo.decisions import PASSAGES, FeatureState, Gatekeeper, Passages, Policy, Rescore
 from scudo.fabric import (
     Answer,
     Command,
@@ -150,11 +150,18 @@ class _Expiring:
 class Rooms:
     """The rooms as the conveyor sees them: one application over one state in memory."""
 
-    def __init__(self, policy: Policy, state: FeatureState) -> None:
-        """Put the rooms together on an empty cache and a rebuilt state of features."""
+    def __init__(self, policy: Policy, state: FeatureState, passages: Passages) -> None:
+        """Put the rooms together on an empty cache and rebuilt states of features.
+
+        Args:
+            policy: what decides on payments.
+            state: features of payments.
+            passages: the gates of everything else; keepers are given them.
+        """
         self.book = Book()
         self.registry = Registry()
         self.gatekeeper = Gatekeeper(policy, state)
+        self.passages = passages
         self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
         self._ledger = Ledger(self.book)
         self._identity_store = IdentityStore(self.registry)
@@ -189,7 +196,7 @@ class Rooms:
             CancelPayment: acts.cancel,
             AnswerChallenge: acts.answer_challenge,
             ExpirePayment: acts.expire,
-            Rescore: self.gatekeeper.rescore,
+            Rescore: self._rescore,
             RecordActs: record_acts,
         }
         for keeper in self._keepers:
@@ -198,6 +205,11 @@ class Rooms:
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
         return ()
+
+    def policy_of(self, digest: bytes) -> Policy:
+        """The policy that a decision names; that for payments if it names none of the two."""
+        passages = self.passages.policy
+        return passages if digest == passages.hash else self.gatekeeper.policy
 
     @property
     def stores(self) -> Sequence[Store]:
@@ -302,6 +314,11 @@ class Rooms:
         """Work on one command in the room that it is for."""
         return self._handlers[type(command)](command, entry)
 
+    def _rescore(self, command: Rescore, entry: Entry) -> Answer:
+        if command.event.gate in PASSAGES:
+            return self.passages.rescore(command, entry)
+        return self.gatekeeper.rescore(command, entry)
+
     def _open_account(self, command: OpenAccount, entry: Entry) -> Answer:
         self.registry.customer(command.owner)
         return self._ledger.open_account(command, entry)
@@ -330,6 +347,7 @@ class Rooms:
     def begin(self) -> None:
         """A batch begins."""
         self.gatekeeper.state.begin()
+        self.passages.state.begin()
         for store in self._stores:
             store.begin()
 
@@ -341,12 +359,14 @@ class Rooms:
     def committed(self) -> None:
         """The oldest batch is in the database."""
         self.gatekeeper.state.commit()
+        self.passages.state.commit()
         for store in self._stores:
             store.committed()
 
     def aborted(self) -> None:
         """The newest batch was undone."""
         self.gatekeeper.state.abort()
+        self.passages.state.abort()
         for store in self._stores:
             store.aborted()
 

@@ -129,7 +129,7 @@ def application(bank: Bank, *, limits: Limits) -> Application:
         clients=bank.clients,
         clock=_clock,
         tokeniser=bank.tokeniser,
-        policy_of=lambda _hash: bank.rooms.gatekeeper.policy,
+        policy_of=bank.rooms.policy_of,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))

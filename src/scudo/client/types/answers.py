@@ -57,7 +57,7 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     decision_id: str
-    payment_id: str
+    payment_id: str | None
     outcome: str
     opened_at: str
 
@@ -144,6 +144,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """A decision with everything that it was made from; for the bank's own people.
 
     Attributes:
+        payment_id: null for a decision on a log-in and the like.
         sentences: the explanation as an agent reads it out.
         inputs: what the gate was asked, persons and devices as tokens.
         features: values at that moment; null is empty, or unknown if listed there.
@@ -152,7 +153,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """
 
     id: str
-    payment_id: str
+    payment_id: str | None
     outcome: str
     obligations: tuple[str, ...]
     public_reason: str
@@ -279,7 +280,7 @@ class PublicReason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What a customer or partner may know: one code, the same for every refusal."""
 
     id: str
-    payment_id: str
+    payment_id: str | None
     reason: str
 
 
