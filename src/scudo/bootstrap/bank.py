@@ -51,7 +51,11 @@ def now_us() -> int:
 
 @dataclass(slots=True)
 class Bank:
-    """An open bank: one writer, its conveyor, and what stands around them."""
+    """An open bank: one writer, its conveyor, and what stands around them.
+
+    Attributes:
+        callback_master: what the shared secrets of inbound callbacks are derived from.
+    """
 
     server: postgres.Server
     dsn: postgres.Dsn
@@ -59,6 +63,7 @@ class Bank:
     writer: Writer
     conveyor: Conveyor
     tokeniser: Tokeniser
+    callback_master: bytes
     reads: ReadPool
     clients: Clients
     consumers: ConsumerRunner
@@ -209,6 +214,7 @@ async def open_bank(
             writer=writer,
             conveyor=conveyor,
             tokeniser=Tokeniser(load_key(home / "token.key")),
+            callback_master=load_key(home / "callback.key"),
             reads=ReadPool(dsn.read),
             clients=clients,
             consumers=ConsumerRunner(_consumers(conveyor), catalogue=CATALOGUE, connect=connect),

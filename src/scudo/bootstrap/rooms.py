@@ -167,6 +167,7 @@ class Rooms:
         self._identity_store = IdentityStore(self.registry)
         self._ledger_store = LedgerStore(self.book)
         self._payment_store = PaymentStore(self.payments)
+        self.callbacks = governance.callbacks.Callbacks()
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         self._stores = (
@@ -204,7 +205,7 @@ class Rooms:
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        return ()
+        return (self.callbacks,)
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""

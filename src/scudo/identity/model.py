@@ -16,6 +16,8 @@ SCOPES: Final = frozenset(
         "payments:operate",
         "journals:write",
         "decisions:read",
+        "callbacks:read",
+        "callbacks:write",
         "events:read",
         "clients:write",
         "clock:drive",

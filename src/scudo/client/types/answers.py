@@ -90,6 +90,33 @@ class BulkBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     results: tuple[BulkResult, ...]
 
 
+class CallbackKeyView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A key that is good; a shared secret is shown once, when it is made."""
+
+    id: str
+    signed_by: str
+    until: str | None
+    secret: str | None = None
+
+
+class CallbackView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A callback of the inventory."""
+
+    name: str
+    path: str
+    sender: str
+    owner: str
+    signed_by: tuple[str, ...]
+    window_s: int
+    keys: tuple[CallbackKeyView, ...]
+
+
+class CallbackList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The whole inventory."""
+
+    items: tuple[CallbackView, ...]
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One part that must work before the bank can; `name` is shown to everybody."""
 
