@@ -40,7 +40,7 @@ async def live(lent, home, day):
 
 async def decide_again(dsn):
     async with await AsyncConnection.connect(dsn.read, autocommit=True) as connection:
-        return await redecide(connection, load_policy(), through=EVERY)
+        return await redecide(connection, (load_policy(),), through=EVERY)
 
 
 class TestOrdinaryDay:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,10 +15,11 @@ from psycopg.rows import TupleRow
 
 from scudo import decisions
 from scudo.bootstrap.rooms import CATALOGUE, ROOMS, Rooms
-from scudo.decisions import Alerts, FeatureState, Policy, Rescoring, Snapshots
+from scudo.decisions import Alerts, FeatureState, Passages, Policy, Rescoring, Snapshots
 from scudo.fabric import (
     Answer,
     Command,
+    Consumer,
     ConsumerRunner,
     Conveyor,
     Head,
@@ -50,7 +51,11 @@ def now_us() -> int:
 
 @dataclass(slots=True)
 class Bank:
-    """An open bank: one writer, its conveyor, and what stands around them."""
+    """An open bank: one writer, its conveyor, and what stands around them.
+
+    Attributes:
+        callback_master: what the shared secrets of inbound callbacks are derived from.
+    """
 
     server: postgres.Server
     dsn: postgres.Dsn
@@ -58,10 +63,12 @@ class Bank:
     writer: Writer
     conveyor: Conveyor
     tokeniser: Tokeniser
+    callback_master: bytes
     reads: ReadPool
     clients: Clients
     consumers: ConsumerRunner
     snapshots: Snapshots
+    access_snapshots: Snapshots
     notary: Notary
     belt: asyncio.Task[None]
 
@@ -107,8 +114,16 @@ class Bank:
 
     def _snapshot(self) -> None:
         head = self.conveyor.head
-        self.snapshots.write_aside(
-            self.rooms.gatekeeper.state, position=head.position, batch_hash=head.hash
+        for snapshots, state in self.states:
+            snapshots.write_aside(state, position=head.position, batch_hash=head.hash)
+
+    @property
+    def states(self) -> tuple[tuple[Snapshots, FeatureState], ...]:
+        """Features' states, each with where it is kept."""
+        rooms = self.rooms
+        return (
+            (self.snapshots, rooms.gatekeeper.state),
+            (self.access_snapshots, rooms.passages.state),
         )
 
 
@@ -159,7 +174,7 @@ async def open_bank(
         description: who writes, for whoever finds the log taken.
         witness: folder that the log's signed heads go to; within the home by default.
         limits: sizes of the conveyor's batch and queue.
-        policy: what the gates decide by; the shipped one by default.
+        policy: what the gates decide on payments by; the shipped one by default.
 
     Raises:
         WriterAlive: if another process writes to this bank.
@@ -172,23 +187,25 @@ async def open_bank(
         return await _connect(server, dsn)
 
     policy = policy or decisions.load_policy()
+    access_policy = decisions.load_access_policy()
     writer = Writer(connect, description=description)
     head = await writer.open()
     snapshots, clients = Snapshots(home / "features"), Clients()
+    access_snapshots = Snapshots(home / "access")
     async with _beating(dsn, writer, clients):
         async with await connect() as connection:
-            state = await _rebuild(connection, policy, snapshots, head)
-            await _keep_policy(connection, policy)
+            state, access_state = await _rebuild(
+                connection, ((policy, snapshots), (access_policy, access_snapshots)), head
+            )
+            for version in (policy, access_policy):
+                await _keep_policy(connection, version)
             await clients.refresh(connection)
-            rooms = Rooms(policy, state)
+            rooms = Rooms(policy, state, Passages(access_policy, access_state))
             await rooms.load(connection)
             await rooms.warm(connection)
         conveyor = Conveyor(
             writer, rooms, head=head, now=now_us, clock_ns=time.perf_counter_ns, limits=limits
         )
-
-        async def act(command: Command, key: str) -> Answer:
-            return await _queue(conveyor, command, key=key, background=True)
 
         bank = Bank(
             server=server,
@@ -197,17 +214,26 @@ async def open_bank(
             writer=writer,
             conveyor=conveyor,
             tokeniser=Tokeniser(load_key(home / "token.key")),
+            callback_master=load_key(home / "callback.key"),
             reads=ReadPool(dsn.read),
             clients=clients,
-            consumers=ConsumerRunner(
-                (Alerts(), Rescoring(act)), catalogue=CATALOGUE, connect=connect
-            ),
+            consumers=ConsumerRunner(_consumers(conveyor), catalogue=CATALOGUE, connect=connect),
             snapshots=snapshots,
+            access_snapshots=access_snapshots,
             notary=Notary(signer=KeyFiles(home / "keys"), witness=witness or home / "witness"),
             belt=asyncio.create_task(conveyor.run()),
         )
         async with _attended(bank):
             yield bank
+
+
+def _consumers(conveyor: Conveyor) -> tuple[Consumer, ...]:
+    """What follows the log beside the conveyor."""
+
+    async def act(command: Command, key: str) -> Answer:
+        return await _queue(conveyor, command, key=key, background=True)
+
+    return (Alerts(), Rescoring(act))
 
 
 @contextlib.asynccontextmanager
@@ -262,22 +288,35 @@ def migrate_all(dsn: postgres.Dsn) -> tuple[str, ...]:
 
 
 async def _rebuild(
-    connection: AsyncConnection[TupleRow], policy: Policy, snapshots: Snapshots, head: Head
-) -> FeatureState:
-    """The features' state at the head: the newest good snapshot, and the log after it."""
-    state, position = FeatureState(policy.features), 0
-    for at, batch_hash, path in snapshots.candidates(through=head.position):
-        if not await is_batch_end(connection, position=at, batch_hash=batch_hash):
-            continue
-        found = snapshots.read(path, policy.features)
-        if found is not None:
-            state, position = found
-            break
-    async for _, record in decisions.read_decisions(
-        connection, after=position, through=head.position
+    connection: AsyncConnection[TupleRow],
+    kept: Sequence[tuple[Policy, Snapshots]],
+    head: Head,
+) -> list[FeatureState]:
+    """The features' states at the head: of each the newest good snapshot, and the log after it."""
+    found = [await _newest(connection, policy, snapshots, head) for policy, snapshots in kept]
+    of_gate = {
+        gate: state for (policy, _), state in zip(kept, found, strict=True) for gate in policy.gates
+    }
+    after = min(position for _, position in found)
+    async for number, record in decisions.read_decisions(
+        connection, after=after, through=head.position
     ):
-        state.apply(record.event, ordered_at=record.ordered_at, outcome=record.outcome)
-    return state
+        state, position = of_gate[record.event.gate]
+        if number > position:
+            state.apply(record.event, ordered_at=record.ordered_at, outcome=record.outcome)
+    return [state for state, _ in found]
+
+
+async def _newest(
+    connection: AsyncConnection[TupleRow], policy: Policy, snapshots: Snapshots, head: Head
+) -> tuple[FeatureState, int]:
+    """The newest good snapshot and its position; of none, the empty state of the beginning."""
+    for at, batch_hash, path in snapshots.candidates(through=head.position):
+        if await is_batch_end(connection, position=at, batch_hash=batch_hash):
+            found = snapshots.read(path, policy.features)
+            if found is not None:
+                return found
+    return FeatureState(policy.features), 0
 
 
 async def _keep_policy(connection: AsyncConnection[TupleRow], policy: Policy) -> None:
@@ -321,15 +360,15 @@ async def _keep_snapshots(bank: Bank) -> None:
     while True:
         await asyncio.sleep(BEAT_S)
         bank.snapshots.is_writing()
+        bank.access_snapshots.is_writing()
         if bank.conveyor.head.position - bank.snapshots.position >= SNAPSHOT_EVERY:
             bank.keep_snapshot()
 
 
 def _last_snapshot(bank: Bank) -> None:
     """Leave a snapshot for the next start, if it would save it more than a moment."""
-    bank.snapshots.finish()
     head = bank.conveyor.head
-    if head.position - bank.snapshots.position >= SNAPSHOT_EVERY // 20:
-        bank.snapshots.write(
-            bank.rooms.gatekeeper.state, position=head.position, batch_hash=head.hash
-        )
+    for snapshots, state in bank.states:
+        snapshots.finish()
+        if head.position - snapshots.position >= SNAPSHOT_EVERY // 20:
+            snapshots.write(state, position=head.position, batch_hash=head.hash)

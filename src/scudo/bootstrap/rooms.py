@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo import decisions, governance, identity, ledger, payments
-from scudo.decisions import FeatureState, Gatekeeper, Policy, Rescore
+from scudo.decisions import PASSAGES, FeatureState, Gatekeeper, Passages, Policy, Rescore
 from scudo.fabric import (
     Answer,
     Command,
@@ -150,17 +150,25 @@ class _Expiring:
 class Rooms:
     """The rooms as the conveyor sees them: one application over one state in memory."""
 
-    def __init__(self, policy: Policy, state: FeatureState) -> None:
-        """Put the rooms together on an empty cache and a rebuilt state of features."""
+    def __init__(self, policy: Policy, state: FeatureState, passages: Passages) -> None:
+        """Put the rooms together on an empty cache and rebuilt states of features.
+
+        Args:
+            policy: what decides on payments.
+            state: features of payments.
+            passages: the gates of everything else; keepers are given them.
+        """
         self.book = Book()
         self.registry = Registry()
         self.gatekeeper = Gatekeeper(policy, state)
+        self.passages = passages
         self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
         self.mandates = Mandates()
         self._ledger = Ledger(self.book, self.mandates)
         self._identity_store = IdentityStore(self.registry)
         self._ledger_store = LedgerStore(self.book)
         self._payment_store = PaymentStore(self.payments)
+        self.callbacks = governance.callbacks.Callbacks()
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         self._stores = (
@@ -190,7 +198,7 @@ class Rooms:
             CancelPayment: acts.cancel,
             AnswerChallenge: acts.answer_challenge,
             ExpirePayment: acts.expire,
-            Rescore: self.gatekeeper.rescore,
+            Rescore: self._rescore,
             RecordActs: record_acts,
         }
         for keeper in self._keepers:
@@ -198,7 +206,12 @@ class Rooms:
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        return (self.mandates,)
+        return (self.mandates, self.callbacks)
+
+    def policy_of(self, digest: bytes) -> Policy:
+        """The policy that a decision names; that for payments if it names none of the two."""
+        passages = self.passages.policy
+        return passages if digest == passages.hash else self.gatekeeper.policy
 
     @property
     def stores(self) -> Sequence[Store]:
@@ -303,6 +316,11 @@ class Rooms:
         """Work on one command in the room that it is for."""
         return self._handlers[type(command)](command, entry)
 
+    def _rescore(self, command: Rescore, entry: Entry) -> Answer:
+        if command.event.gate in PASSAGES:
+            return self.passages.rescore(command, entry)
+        return self.gatekeeper.rescore(command, entry)
+
     def _open_account(self, command: OpenAccount, entry: Entry) -> Answer:
         self.registry.customer(command.owner)
         return self._ledger.open_account(command, entry)
@@ -331,6 +349,7 @@ class Rooms:
     def begin(self) -> None:
         """A batch begins."""
         self.gatekeeper.state.begin()
+        self.passages.state.begin()
         for store in self._stores:
             store.begin()
 
@@ -342,12 +361,14 @@ class Rooms:
     def committed(self) -> None:
         """The oldest batch is in the database."""
         self.gatekeeper.state.commit()
+        self.passages.state.commit()
         for store in self._stores:
             store.committed()
 
     def aborted(self) -> None:
         """The newest batch was undone."""
         self.gatekeeper.state.abort()
+        self.passages.state.abort()
         for store in self._stores:
             store.aborted()
 

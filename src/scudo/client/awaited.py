@@ -60,6 +60,57 @@ class AsyncClient(AsyncTransport):
             query={"idempotency_key": idempotency_key},
         )
 
+    async def take_partner_ping(
+        self, body: types.Ping, *, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """Take a partner's sign of life."""
+        return await self._send(
+            "POST",
+            "/v1/inbound/partner-ping",
+            answer=dict[str, Any],
+            body=body,
+            key=idempotency_key,
+        )
+
+    async def list_callbacks(self) -> types.CallbackList:
+        """List every way in for others' systems, with its good keys."""
+        return await self._send("GET", "/v1/callbacks", answer=types.CallbackList)
+
+    async def add_callback_key(
+        self,
+        callback: str,
+        body: types.NewCallbackKey,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.CallbackKeyView:
+        """Let a callback be signed with a further key."""
+        return await self._send(
+            "POST",
+            f"/v1/callbacks/{path_part(callback)}/keys",
+            answer=types.CallbackKeyView,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def revoke_callback_key(
+        self,
+        callback: str,
+        key_id: str,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> dict[str, Any]:
+        """Let a callback be signed with a key no more."""
+        return await self._send(
+            "DELETE",
+            f"/v1/callbacks/{path_part(callback)}/keys/{path_part(key_id)}",
+            answer=dict[str, Any],
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
     async def register_customer(
         self,
         body: types.NewCustomer,

@@ -17,6 +17,8 @@ from scudo.decisions.gate import DECISION, Gatekeeper, Rescore
 from scudo.decisions.handlers import Alerts, Rescoring
 from scudo.decisions.model import (
     OBLIGATIONS,
+    PASSAGES,
+    PAYMENTS,
     REFUSING,
     Channel,
     DecisionRecord,
@@ -27,7 +29,8 @@ from scudo.decisions.model import (
     Verdict,
     record_of,
 )
-from scudo.decisions.policy import Policy, load_policy
+from scudo.decisions.passages import Passages
+from scudo.decisions.policy import Policy, load_access_policy, load_policy
 from scudo.decisions.snapshots import Snapshots
 from scudo.decisions.store import (
     find_decision,
@@ -42,6 +45,8 @@ __all__ = [
     "DECISION",
     "DECISIONS",
     "OBLIGATIONS",
+    "PASSAGES",
+    "PAYMENTS",
     "REFUSING",
     "Alerts",
     "Channel",
@@ -57,6 +62,7 @@ __all__ = [
     "GateEvent",
     "Gatekeeper",
     "Outcome",
+    "Passages",
     "Policy",
     "PolicyMismatch",
     "Reason",
@@ -76,6 +82,7 @@ __all__ = [
     "keep_policy",
     "list_alerts",
     "list_degraded",
+    "load_access_policy",
     "load_policy",
     "load_state",
     "read_decisions",

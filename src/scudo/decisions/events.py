@@ -47,3 +47,42 @@ class DecisionRescored(Event, frozen=True, tag=303):
     payment: ids.PaymentId
     outcome: int
     rescored_outcome: int
+
+
+class PassageDecided(Event, frozen=True, tag=311):
+    """A gate decided on something other than a payment; the record is in the same entry.
+
+    Attributes:
+        customer: who stood before the gate; None at an operator's act, and before there is one.
+        operator: who stood there otherwise.
+    """
+
+    name: ClassVar[str] = "decisions.passage.decided.v1"
+
+    decision: ids.DecisionId
+    customer: ids.CustomerId | None
+    operator: ids.OperatorId | None
+    gate: int
+    outcome: int
+    degraded: int
+
+
+class PassageFlagged(Event, frozen=True, tag=312):
+    """A decision on something other than a payment asks for a person's eyes."""
+
+    name: ClassVar[str] = "decisions.passage.flagged.v1"
+
+    alert: ids.AlertId
+    decision: ids.DecisionId
+    gate: int
+    outcome: int
+
+
+class PassageRescored(Event, frozen=True, tag=313):
+    """A decision on a passage that was made degraded was judged again with everything present."""
+
+    name: ClassVar[str] = "decisions.passage.rescored.v1"
+
+    decision: ids.DecisionId
+    outcome: int
+    rescored_outcome: int

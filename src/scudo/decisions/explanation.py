@@ -10,7 +10,7 @@ from typing import Final
 
 from scudo.decisions.errors import PolicyMismatch
 from scudo.decisions.logic import is_met
-from scudo.decisions.model import DecisionRecord, Degradation, Outcome
+from scudo.decisions.model import PAYMENTS, DecisionRecord, Degradation, Gate, Outcome
 from scudo.decisions.policy import Policy
 from scudo.kernel import currency_by_numeric
 
@@ -21,6 +21,25 @@ _HEADLINES: Final = {
     Outcome.STEP_UP: "The payment waits for the customer to confirm it.",
     Outcome.DECLINE: "The payment was declined.",
     Outcome.BLOCK: "The payment was blocked.",
+}
+
+#: What stands before the gates that no money moves through, and what is said of it.
+_PASSING: Final = {
+    Gate.ONBOARDING: "The sign-up",
+    Gate.LOG_IN: "The log-in",
+    Gate.NEW_DEVICE: "The new device",
+    Gate.BENEFICIARY: "The new beneficiary",
+    Gate.RECOVERY: "The recovery",
+    Gate.LIMIT_CHANGE: "The change of a limit",
+    Gate.OPERATOR_ACT: "The operator's act",
+}
+_PASSED: Final = {
+    Outcome.ALLOW: "was allowed.",
+    Outcome.REVIEW: "was allowed and will be looked at by a person.",
+    Outcome.HOLD: "waits until a person lets it pass.",
+    Outcome.STEP_UP: "waits for a fresh proof of who it is.",
+    Outcome.DECLINE: "was declined.",
+    Outcome.BLOCK: "was blocked.",
 }
 
 #: What a customer is told. A review is not shown, every refusal looks the same.
@@ -102,11 +121,17 @@ def explain(record: DecisionRecord, *, policy: Policy) -> Explanation:
     reasons = tuple(_reason(hit, record, policy=policy, teller=teller) for hit in record.hits)
     return Explanation(
         record.outcome,
-        _HEADLINES[record.outcome],
+        _headline(record.event.gate, record.outcome),
         reasons,
         _PUBLIC[record.outcome],
         _notes(record, reasons),
     )
+
+
+def _headline(gate: Gate, outcome: Outcome) -> str:
+    if gate in PAYMENTS:
+        return _HEADLINES[outcome]
+    return f"{_PASSING[gate]} {_PASSED[outcome]}"
 
 
 def _notes(record: DecisionRecord, reasons: tuple[Reason, ...]) -> tuple[str, ...]:

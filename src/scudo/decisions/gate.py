@@ -8,7 +8,7 @@ import msgspec
 from scudo.decisions.engine import Engine
 from scudo.decisions.events import AlertRaised, DecisionDegraded, DecisionMade, DecisionRescored
 from scudo.decisions.features import FeatureState
-from scudo.decisions.model import GateEvent, Outcome, Verdict, record_of
+from scudo.decisions.model import DecisionRecord, GateEvent, Outcome, Verdict, record_of
 from scudo.decisions.policy import Policy
 from scudo.fabric import Answer, Command, Entry, Table, sized
 from scudo.kernel import POSTGRES_EPOCH_US
@@ -34,8 +34,24 @@ class Rescore(Command, frozen=True, tag=301):
     outcome: Outcome
 
 
+def keep_record(entry: Entry, record: DecisionRecord, *, number: int, subject: int) -> None:
+    """Add the row of a decision to the entry that it was made in.
+
+    Args:
+        entry: of what stood before the gate.
+        record: what is kept.
+        number: id of the decision.
+        subject: number of the payment that it is about; 0: of none.
+    """
+    image = _FIXED.pack(
+        *(7, 8, number, 8, subject, 8, record.ordered_at - POSTGRES_EPOCH_US),
+        *(2, record.event.gate, 2, record.outcome, 2, record.degraded),
+    ) + sized(_encode(record))
+    entry.add(DECISION, image, order=DECISION_ORDER)
+
+
 class Gatekeeper:
-    """Every gate of the unit: one engine on one state of features."""
+    """The gates that money moves through: one engine on one state of features."""
 
     def __init__(self, policy: Policy, state: FeatureState) -> None:
         """Decide by a policy on a state that was rebuilt from the log."""
@@ -74,11 +90,7 @@ class Gatekeeper:
             ordered_at=ordered_at,
             position=entry.position - 1,
         )
-        image = _FIXED.pack(
-            *(7, 8, number, 8, payment, 8, ordered_at - POSTGRES_EPOCH_US),
-            *(2, event.gate, 2, verdict.outcome, 2, verdict.degraded),
-        ) + sized(_encode(record))
-        entry.add(DECISION, image, order=DECISION_ORDER)
+        keep_record(entry, record, number=number, subject=payment)
         return number, verdict
 
     def rescore(self, command: Rescore, entry: Entry) -> Answer:

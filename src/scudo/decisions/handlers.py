@@ -6,7 +6,12 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo.decisions.events import AlertRaised, DecisionDegraded
+from scudo.decisions.events import (
+    AlertRaised,
+    DecisionDegraded,
+    PassageDecided,
+    PassageFlagged,
+)
 from scudo.decisions.gate import Rescore
 from scudo.decisions.store import add_alerts, find_decision
 from scudo.fabric import Answer, Command, Event, Recorded
@@ -20,7 +25,7 @@ class Alerts:
     """Opens an alert for every decision that asks for a person's eyes."""
 
     name: Final = "decisions.alerts"
-    wants: Final[frozenset[type[Event]]] = frozenset({AlertRaised})
+    wants: Final[frozenset[type[Event]]] = frozenset({AlertRaised, PassageFlagged})
 
     async def take(self, connection: AsyncConnection[TupleRow], page: Sequence[Recorded]) -> None:
         """Open the alerts that the events tell of."""
@@ -31,7 +36,7 @@ class Rescoring:
     """Has every degraded decision judged again, now that the engine answers."""
 
     name: Final = "decisions.rescoring"
-    wants: Final[frozenset[type[Event]]] = frozenset({DecisionDegraded})
+    wants: Final[frozenset[type[Event]]] = frozenset({DecisionDegraded, PassageDecided})
 
     def __init__(self, act: Act) -> None:
         """Act through the writer."""
@@ -41,7 +46,9 @@ class Rescoring:
         """Hand degraded decisions to the writer, to be judged again."""
         for recorded in page:
             event = recorded.event
-            assert isinstance(event, DecisionDegraded), "it wants nothing else"
+            assert isinstance(event, (DecisionDegraded, PassageDecided)), "it wants nothing else"
+            if isinstance(event, PassageDecided) and not event.degraded:
+                continue
             found = await find_decision(connection, event.decision)
             assert found is not None, "a decision's record is in the entry of its event"
             payment, record = found
@@ -53,11 +60,11 @@ class Rescoring:
 
 def _alert(recorded: Recorded) -> dict[str, Any]:
     event = recorded.event
-    assert isinstance(event, AlertRaised), "it wants nothing else"
+    assert isinstance(event, (AlertRaised, PassageFlagged)), "it wants nothing else"
     return {
         "id": event.alert,
         "decision": event.decision,
-        "subject": event.payment,
+        "subject": event.payment if isinstance(event, AlertRaised) else 0,
         "outcome": event.outcome,
         "opened_at": instant(recorded.ordered_at),
     }

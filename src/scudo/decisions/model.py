@@ -15,6 +15,19 @@ class Gate(IntEnum):
 
     PAYMENT = 1
     CARD = 2
+    # What is not a payment: the numbers of `governance.Passage`.
+    ONBOARDING = 11
+    LOG_IN = 12
+    NEW_DEVICE = 13
+    BENEFICIARY = 14
+    RECOVERY = 15
+    LIMIT_CHANGE = 16
+    OPERATOR_ACT = 17
+
+
+#: Gates that money moves through; the others are passed by persons, and count apart.
+PAYMENTS: Final = frozenset({Gate.PAYMENT, Gate.CARD})
+PASSAGES: Final = frozenset(Gate) - PAYMENTS
 
 
 class Channel(IntEnum):
@@ -59,6 +72,8 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Invariant:
         every number lies strictly between -2**63 and 2**63; tokens are positive.
         `occurred_at` is a claim of the sender and never moves a window.
+        At a gate of `PASSAGES` amount, currency and account are 0: there are none;
+        `customer` is the operator's number at `OPERATOR_ACT`, and 0 while there is none yet.
     """
 
     gate: Gate

@@ -8,7 +8,7 @@ import msgspec
 
 from scudo.decisions.errors import DecisionNotFound, PolicyMismatch
 from scudo.decisions.explanation import Reason, explain
-from scudo.decisions.model import DecisionRecord, GateEvent, Outcome
+from scudo.decisions.model import PASSAGES, DecisionRecord, Gate, GateEvent, Outcome
 from scudo.decisions.policy import Policy
 from scudo.decisions.store import find_decision, list_alerts
 from scudo.fabric import web
@@ -65,6 +65,7 @@ class DecisionView(msgspec.Struct, frozen=True):
     """A decision with everything that it was made from; for the bank's own people.
 
     Attributes:
+        payment_id: null for a decision on a log-in and the like.
         sentences: the explanation as an agent reads it out.
         inputs: what the gate was asked, persons and devices as tokens.
         features: values at that moment; null is empty, or unknown if listed there.
@@ -73,7 +74,7 @@ class DecisionView(msgspec.Struct, frozen=True):
     """
 
     id: DecisionIdText
-    payment_id: PaymentIdText
+    payment_id: PaymentIdText | None
     outcome: str
     obligations: tuple[str, ...]
     public_reason: str
@@ -95,7 +96,7 @@ class PublicReason(msgspec.Struct, frozen=True):
     """What a customer or partner may know: one code, the same for every refusal."""
 
     id: DecisionIdText
-    payment_id: PaymentIdText
+    payment_id: PaymentIdText | None
     reason: str
 
 
@@ -104,7 +105,7 @@ class AlertView(msgspec.Struct, frozen=True):
 
     id: str
     decision_id: DecisionIdText
-    payment_id: PaymentIdText
+    payment_id: PaymentIdText | None
     outcome: str
     opened_at: str
 
@@ -130,9 +131,7 @@ class _Desk:
         number, payment, record = await self._found(call)
         told = explain(record, policy=self.policy_of(record.policy))
         reason = PublicReason(
-            ids.show(Prefix.DECISION, number),
-            ids.show(Prefix.PAYMENT, payment),
-            told.public_reason,
+            ids.show(Prefix.DECISION, number), _payment_id(payment), told.public_reason
         )
         return web.Reply(200, reason)
 
@@ -148,7 +147,7 @@ class _Desk:
             AlertView(
                 id=ids.show(Prefix.ALERT, alert),
                 decision_id=ids.show(Prefix.DECISION, decision),
-                payment_id=ids.show(Prefix.PAYMENT, payment),
+                payment_id=_payment_id(payment),
                 outcome=Outcome(outcome).name.lower(),
                 opened_at=rfc3339(micros(opened_at)),
             )
@@ -166,12 +165,16 @@ class _Desk:
         return number, *found
 
 
+def _payment_id(number: int) -> str | None:
+    return ids.show(Prefix.PAYMENT, number) if number else None
+
+
 def _view(number: int, payment: int, record: DecisionRecord, *, policy: Policy) -> DecisionView:
     told = explain(record, policy=policy)
     names = policy.features.names
     return DecisionView(
         id=ids.show(Prefix.DECISION, number),
-        payment_id=ids.show(Prefix.PAYMENT, payment),
+        payment_id=_payment_id(payment),
         outcome=record.outcome.name.lower(),
         obligations=tuple(outcome.name.lower() for outcome in record.obligations),
         public_reason=told.public_reason,
@@ -202,7 +205,14 @@ def _reason(reason: Reason) -> ReasonView:
 
 
 def _inputs(event: GateEvent) -> dict[str, str | int | None]:
-    return {name: _input(name, getattr(event, name)) for name in event.__struct_fields__}
+    shown = {name: _input(name, getattr(event, name)) for name in event.__struct_fields__}
+    if event.gate in PASSAGES:
+        shown |= dict.fromkeys(("amount_minor", "currency", "account"))
+    if event.gate is Gate.OPERATOR_ACT:
+        shown["customer"] = ids.show(Prefix.OPERATOR, event.customer)
+    elif event.customer == 0:
+        shown["customer"] = None
+    return shown
 
 
 def _input(name: str, value: Any) -> str | int | None:  # noqa: ANN401 - any type that msgspec knows
@@ -214,7 +224,7 @@ def _input(name: str, value: Any) -> str | int | None:  # noqa: ANN401 - any typ
     elif name in _INSTANTS:
         shown = rfc3339(value)
     elif name == "currency":
-        shown = currency_by_numeric(value).code
+        shown = currency_by_numeric(value).code if value else None
     elif name in {"gate", "channel"}:
         shown = value.name.lower()
     return shown

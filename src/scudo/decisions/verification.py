@@ -6,8 +6,9 @@ from typing import Any, Final
 import msgspec
 from psycopg import Connection
 
-from scudo.decisions.events import DecisionMade
+from scudo.decisions.events import DecisionMade, PassageDecided
 from scudo.decisions.gate import DECISION
+from scudo.decisions.model import PASSAGES, Gate
 from scudo.fabric import Chained, RowBroken, Seen, Stretch, queries
 from scudo.kernel import POSTGRES_EPOCH_US, Prefix, ids
 
@@ -54,8 +55,9 @@ class DecisionWitness:
     """Compares decisions with the events that tell of them.
 
     Attributes:
-        rulings: decisions of the stretch that was seen last.
-        decisions: how many were seen.
+        rulings: decisions on payments of the stretch that was seen last; what else was decided
+            is no authority to move money.
+        decisions: how many were seen, of every kind.
     """
 
     def __init__(self) -> None:
@@ -70,7 +72,7 @@ class DecisionWitness:
             RowBroken: at the first bad row.
         """
         self.rulings = self._match(stretch)
-        self.decisions += len(self.rulings)
+        self.decisions += len(stretch.rows[DECISION.name])
 
     def conclude(self, connection: Connection[Any]) -> None:
         """Nothing is left to compare: decisions have no state beside the log."""
@@ -88,6 +90,11 @@ class DecisionWitness:
                         raise _lost(position)
                     rulings.append(_check(images[at], event, position, entry))
                     at += 1
+                elif type(event) is PassageDecided:
+                    if at == count:
+                        raise _lost(position)
+                    _check_passage(images[at], event, position, entry)
+                    at += 1
                 position += 1
         if at < count:
             number = _ROW.unpack_from(images[at])[0]
@@ -96,13 +103,34 @@ class DecisionWitness:
 
 
 def _check(image: bytes, event: DecisionMade, position: int, entry: Seen) -> Ruling:
+    told = (event.payment, entry.ordered_at, event.gate, event.outcome, event.degraded)
+    if event.gate in PASSAGES:
+        raise _broken(position, "gate", "a gate of payments", event.gate)
+    asked = _compared(image, told, position)
+    return Ruling(
+        position, event.payment, event.gate, event.outcome, asked.account, asked.amount_minor
+    )
+
+
+def _check_passage(image: bytes, event: PassageDecided, position: int, entry: Seen) -> None:
+    ordered_at = entry.ordered_at + position - entry.position
+    told = (0, ordered_at, event.gate, event.outcome, event.degraded)
+    if event.gate not in PASSAGES:
+        raise _broken(position, "gate", "a gate that no money moves through", event.gate)
+    asked = _compared(image, told, position)
+    who = event.operator if event.gate == Gate.OPERATOR_ACT else event.customer
+    if asked.customer != (who or 0):
+        raise _broken(position, "record", "who its event tells of", "somebody else")
+
+
+def _compared(image: bytes, told: tuple[int, ...], position: int) -> _Asked:
+    # A row, and the record in it, beside what its event tells; gives what was asked.
     number, subject, ordered_at, gate, outcome, degraded, _ = _ROW.unpack_from(image)
     if number != position:
         if number > position:
             raise _lost(position)
         raise _broken(number, None, "an event that tells of it", "none")
     stored = (subject, ordered_at + POSTGRES_EPOCH_US, gate, outcome, degraded)
-    told = (event.payment, entry.ordered_at, event.gate, event.outcome, event.degraded)
     if stored != told:
         columns = DECISION.columns[1:6]
         raise next(
@@ -114,14 +142,9 @@ def _check(image: bytes, event: DecisionMade, position: int, entry: Seen) -> Rul
         record = _decode(image[_ROW.size :])
     except msgspec.MsgspecError as error:
         raise _broken(number, "record", "a record of a decision", "other bytes") from error
-    asked = record.event
-    if (record.outcome, record.ordered_at, asked.gate) != (
-        event.outcome,
-        entry.ordered_at,
-        event.gate,
-    ):
+    if (record.ordered_at, record.event.gate, record.outcome) != told[1:4]:
         raise _broken(number, "record", "what its event tells", "another decision")
-    return Ruling(number, subject, gate, outcome, asked.account, asked.amount_minor)
+    return record.event
 
 
 def _broken(number: int, column: str | None, expected: object, found: object) -> RowBroken:

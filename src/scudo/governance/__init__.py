@@ -1,6 +1,6 @@
 """By whose authority, and with what evidence: acts, gates, the log's tree, heads, proofs."""
 
-from scudo.governance import events
+from scudo.governance import callbacks, events
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
 from scudo.governance.errors import (
     EntryUnknown,
@@ -76,6 +76,7 @@ __all__ = [
     "Side",
     "Signer",
     "Terms",
+    "callbacks",
     "events",
     "list_mandates",
     "objection",

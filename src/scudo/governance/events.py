@@ -1,8 +1,8 @@
 """What the governance room tells the log."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from scudo.fabric import Event
+from scudo.fabric import INSTANT, Event
 from scudo.kernel import ids
 
 
@@ -54,3 +54,40 @@ class MandateApproved(Event, frozen=True, tag=502):
     called: str
     approved_by: int
     digest: str
+
+
+class CallbackKeyAdded(Event, frozen=True, tag=530):
+    """A callback may be signed with a further key; the others are good for a while yet.
+
+    Attributes:
+        key: position of this event.
+        callback: number of the callback in the inventory.
+        algorithm: version of Standard Webhooks, `v1` or `v1a`.
+        others_until: when the keys before it end.
+    """
+
+    name: ClassVar[str] = "governance.callback_key.added.v1"
+
+    key: ids.EventId
+    callback: int
+    algorithm: str
+    others_until: Annotated[int, INSTANT]
+
+
+class CallbackKeyRevoked(Event, frozen=True, tag=531):
+    """A callback can be signed with a key no more."""
+
+    name: ClassVar[str] = "governance.callback_key.revoked.v1"
+
+    key: ids.EventId
+    callback: int
+
+
+class CallbackPinged(Event, frozen=True, tag=532):
+    """A partner said that it is there, signed with a key that is good."""
+
+    name: ClassVar[str] = "governance.callback.pinged.v1"
+
+    ping: ids.EventId
+    callback: int
+    sequence: int

@@ -17,6 +17,8 @@ SCOPES: Final = frozenset(
         "journals:write",
         "mandates:write",
         "decisions:read",
+        "callbacks:read",
+        "callbacks:write",
         "events:read",
         "clients:write",
         "clock:drive",

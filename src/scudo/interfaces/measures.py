@@ -49,6 +49,24 @@ class BankCollector(Collector):
             alarm.add_metric([name], float(name in self._bank.consumers.alarms))
         yield alarm
         yield from self._evidence()
+        yield from self._callbacks()
+
+    def _callbacks(self) -> Iterator[Metric]:
+        callbacks = self._bank.rooms.callbacks
+        accepted = CounterMetricFamily(
+            "scudo_callbacks", "Callbacks that were carried out", labels=["callback"]
+        )
+        for name, count in callbacks.accepted.items():
+            accepted.add_metric([name], count)
+        yield accepted
+        refused = CounterMetricFamily(
+            "scudo_callback_refusals",
+            "Callbacks that were refused",
+            labels=["callback", "code"],
+        )
+        for (name, code), count in callbacks.refused.items():
+            refused.add_metric([name, code], count)
+        yield refused
 
     def _evidence(self) -> Iterator[Metric]:
         notary = self._bank.notary

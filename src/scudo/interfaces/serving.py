@@ -5,7 +5,7 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,6 +20,7 @@ import scudo
 from scudo.bootstrap import CATALOGUE, Bank, open_bank
 from scudo.fabric import Answer, Command, postgres, web
 from scudo.fabric import settings as environment
+from scudo.governance import Act, RecordActs
 from scudo.interfaces.http import (
     Application,
     Check,
@@ -101,6 +102,9 @@ def application(bank: Bank, *, limits: Limits) -> Application:
             at=call.ordered_at,
         )
 
+    async def record(acts: Sequence[Act]) -> None:
+        await bank.queue(RecordActs(tuple(acts)))
+
     @contextlib.asynccontextmanager
     async def writes() -> AsyncIterator[AsyncConnection[TupleRow]]:
         async with await bank.connect() as connection:
@@ -129,7 +133,10 @@ def application(bank: Bank, *, limits: Limits) -> Application:
         clients=bank.clients,
         clock=_clock,
         tokeniser=bank.tokeniser,
-        policy_of=lambda _hash: bank.rooms.gatekeeper.policy,
+        policy_of=bank.rooms.policy_of,
+        record=record,
+        callbacks=bank.rooms.callbacks,
+        callback_master=bank.callback_master,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))

@@ -1,6 +1,6 @@
 """The table of all HTTP operations, put together from the rooms."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from scudo import decisions, fabric, identity, ledger, payments
 from scudo.bootstrap import CATALOGUE
 from scudo.decisions import Policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, web
+from scudo.governance import Act, Recorder, callbacks
 from scudo.identity import Clients
 from scudo.interfaces.http import Check, System, openapi_document
 
@@ -35,6 +36,9 @@ class Ports:
         clock: what time it is.
         tokeniser: turns devices, cards and the like into tokens.
         policy_of: finds the policy that a decision names.
+        record: records acts in the audit trail.
+        callbacks: keys and reactions of inbound callbacks.
+        callback_master: what their shared secrets are derived from.
     """
 
     submit: web.Submit
@@ -44,6 +48,9 @@ class Ports:
     clock: web.Clock
     tokeniser: Tokeniser
     policy_of: Callable[[bytes], Policy]
+    record: Recorder
+    callbacks: callbacks.Callbacks
+    callback_master: bytes
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -51,6 +58,16 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
     submit, reads, clock = ports.submit, ports.reads, ports.clock
     return (
         *fabric.routes.operations(reads=reads, catalogue=CATALOGUE, source=_SOURCE),
+        *callbacks.operations(
+            callbacks.CallbackDesk(
+                callbacks=ports.callbacks,
+                master=ports.callback_master,
+                submit=submit,
+                record=ports.record,
+                clock=clock,
+                tokeniser=ports.tokeniser,
+            )
+        ),
         *identity.routes.operations(
             submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
         ),
@@ -83,6 +100,9 @@ def describe_without_bank() -> dict[str, Any]:
         clock=lambda: datetime.now(UTC),
         tokeniser=Tokeniser(bytes(32)),
         policy_of=lambda _hash: load_policy(),
+        record=_no_record,
+        callbacks=callbacks.Callbacks(),
+        callback_master=bytes(32),
     )
     return describe((*system.operations(), *room_operations(ports)))
 
@@ -96,6 +116,11 @@ async def _no_checks() -> tuple[Check, ...]:
 
 def _no_writer(command: Command, call: web.Call) -> Awaitable[Answer]:
     del command, call
+    raise AssertionError(_ONLY_DESCRIBED)
+
+
+def _no_record(acts: Sequence[Act]) -> Awaitable[None]:
+    del acts
     raise AssertionError(_ONLY_DESCRIBED)
 
 

@@ -1,6 +1,6 @@
 """Decides again what the log says was decided: the same features, hits and outcome each time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,7 +55,7 @@ class Redecided:
 
 async def redecide(
     connection: AsyncConnection[TupleRow],
-    policy: Policy,
+    policies: Iterable[Policy],
     *,
     through: int,
     watch: Callable[[int], None] = lambda _: None,
@@ -65,14 +65,20 @@ async def redecide(
     Starts from nothing and reads only what gates were asked; each decision is compared
     with its record and then folded, so one pass proves all of them.
 
+    Args:
+        connection: to the bank's database.
+        policies: one for each gate; their states are apart, as they were.
+        through: id of the last decision.
+        watch: is told now and then how many were made again.
+
     Raises:
         PolicyMismatch: a decision was made by another policy.
     """
-    state = FeatureState(policy.features)
-    engine = Engine(policy, state)
+    engines = {policy.hash: Engine(policy, FeatureState(policy.features)) for policy in policies}
     count = 0
     async for number, record in read_decisions(connection, after=0, through=through):
-        if record.policy != policy.hash:
+        engine = engines.get(record.policy)
+        if engine is None:
             message = f"decision {number} was made by policy {record.policy.hex()}"
             raise PolicyMismatch(message)
         verdict = engine.decide(
@@ -84,7 +90,7 @@ async def redecide(
         difference = _difference(number, record, verdict)
         if difference is not None:
             return Redecided(count, difference)
-        state.apply(record.event, ordered_at=record.ordered_at, outcome=record.outcome)
+        engine.record(record.event, verdict, ordered_at=record.ordered_at)
         if count % _TELL_EVERY == 0:
             watch(count)
     return Redecided(count, None)

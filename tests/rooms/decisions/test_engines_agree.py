@@ -1,7 +1,7 @@
 """One definition, two engines: inline Python and DuckDB give the same answers."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -18,6 +18,8 @@ from scudo.decisions import (
     Gate,
     GateEvent,
     Outcome,
+    Policy,
+    load_access_policy,
     load_policy,
 )
 from scudo.decisions.expressions import (
@@ -240,6 +242,7 @@ def _generated(count: int) -> list[tuple[GateEvent, int, Outcome]]:
             device=chance.choice((None, 300, 301, 302)),
             ip=chance.choice((None, 400, 401)),
             merchant=chance.choice((None, 500, 501)),
+            country=chance.choice((None, 380, 756)),
             latitude_e4=chance.choice((None, 450_000)),
             longitude_e4=chance.choice((None, 90_000)),
             channel=chance.choice((None, Channel.APP, Channel.CARD_PRESENT)),
@@ -251,9 +254,10 @@ def _generated(count: int) -> list[tuple[GateEvent, int, Outcome]]:
 class TestFeatures:
     """The shipped features over generated and real histories."""
 
-    def test_agree_with_duckdb_on_generated_events(self) -> None:
+    @pytest.mark.parametrize("load", [load_policy, load_access_policy])
+    def test_agree_with_duckdb_on_generated_events(self, load: Callable[[], Policy]) -> None:
         """No vector of 3,000 generated events differs, window edges included."""
-        features = load_policy().features
+        features = load().features
 
         assert _compare(features, _generated(3_000)) == 0
 

@@ -57,7 +57,7 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     decision_id: str
-    payment_id: str
+    payment_id: str | None
     outcome: str
     opened_at: str
 
@@ -88,6 +88,33 @@ class BulkBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One result for each item, in the order of the items."""
 
     results: tuple[BulkResult, ...]
+
+
+class CallbackKeyView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A key that is good; a shared secret is shown once, when it is made."""
+
+    id: str
+    signed_by: str
+    until: str | None
+    secret: str | None = None
+
+
+class CallbackView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A callback of the inventory."""
+
+    name: str
+    path: str
+    sender: str
+    owner: str
+    signed_by: tuple[str, ...]
+    window_s: int
+    keys: tuple[CallbackKeyView, ...]
+
+
+class CallbackList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The whole inventory."""
+
+    items: tuple[CallbackView, ...]
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -144,6 +171,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """A decision with everything that it was made from; for the bank's own people.
 
     Attributes:
+        payment_id: null for a decision on a log-in and the like.
         sentences: the explanation as an agent reads it out.
         inputs: what the gate was asked, persons and devices as tokens.
         features: values at that moment; null is empty, or unknown if listed there.
@@ -152,7 +180,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """
 
     id: str
-    payment_id: str
+    payment_id: str | None
     outcome: str
     obligations: tuple[str, ...]
     public_reason: str
@@ -311,7 +339,7 @@ class PublicReason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What a customer or partner may know: one code, the same for every refusal."""
 
     id: str
-    payment_id: str
+    payment_id: str | None
     reason: str
 
 

@@ -108,6 +108,13 @@ class NewBulk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     items: tuple[BulkItem, ...]
 
 
+class NewCallbackKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A further key: the sender's public one, or none for a shared secret of the bank's making."""
+
+    overlap_s: int
+    public_key: str | None = None
+
+
 class NewCapture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part or all to post; the rest is freed if this is final."""
 
@@ -215,6 +222,20 @@ class NewReversal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """A part to take back; without amount all that is not captured."""
 
     amount_minor: int | None = None
+
+
+class PingData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a ping says: a number that the sender counts up."""
+
+    sequence: int
+
+
+class Ping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A partner says that it is there, and that its keys work."""
+
+    type: Literal["ping"]
+    timestamp: str
+    data: PingData
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,11 +1,13 @@
 """A policy: features, rules and postures, one version of which decides.
 
-A policy is a folder: `policy.toml`, `features.sql`, and `rules/*.sql`. The shipped one
-lies in `standard/`.
+A policy is a folder: `policy.toml`, `features.sql`, and `rules/*.sql`. Two are shipped:
+`standard/` decides on payments, `access/` on everything that persons do beside paying. Each
+has features of its own, so that a log-in never counts as a payment, nor costs one time.
 """
 
 import hashlib
 import tomllib
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Final
 
 from scudo.decisions.errors import DefinitionRefused
 from scudo.decisions.features import FeatureSet, read_features
-from scudo.decisions.model import Gate, Outcome
+from scudo.decisions.model import PASSAGES, PAYMENTS, Gate, Outcome
 from scudo.decisions.rules import (
     RULES_MAX,
     Evaluate,
@@ -27,6 +29,7 @@ from scudo.decisions.rules import (
 HASH_BYTES: Final = 16
 
 STANDARD: Final = Path(__file__).parent / "standard"
+ACCESS: Final = Path(__file__).parent / "access"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Policy:
 
     Attributes:
         rules: by priority, then name; a decision names them by index.
+        postures: of the gates that it decides at; no other is its business.
         evaluate: the compiled rules of each gate.
     """
 
@@ -43,6 +47,11 @@ class Policy:
     rules: tuple[Rule, ...]
     postures: Postures
     evaluate: dict[Gate, Evaluate] = field(repr=False)
+
+    @property
+    def gates(self) -> AbstractSet[Gate]:
+        """Where it decides."""
+        return self.postures.keys()
 
     @cached_property
     def hash(self) -> bytes:
@@ -56,7 +65,7 @@ class Policy:
     @cached_property
     def text(self) -> str:
         """Everything that the hash covers, canonical; kept with the decisions that name it."""
-        postures = (f"{gate.name}={self.postures[gate].name}" for gate in Gate)
+        postures = (f"{gate.name}={self.postures[gate].name}" for gate in sorted(self.postures))
         parts = (
             self.name,
             self.features.hash.hex(),
@@ -72,7 +81,7 @@ def make_policy(
     """Join and compile the parts of a policy.
 
     Raises:
-        DefinitionRefused: too many rules, or two with one name.
+        DefinitionRefused: too many rules, two with one name, or one at a gate without posture.
     """
     if len(rules) > RULES_MAX:
         raise DefinitionRefused(f"a policy has at most {RULES_MAX} rules")
@@ -82,19 +91,35 @@ def make_policy(
             msg = f"{rule.source}: the rule {rule.name} stands in {seen[rule.name].source} too"
             raise DefinitionRefused(msg)
         seen[rule.name] = rule
+        foreign = [gate.name.lower() for gate in rule.gates if gate not in postures]
+        if foreign:
+            msg = f"{rule.source}: this policy does not decide at {', '.join(foreign)}"
+            raise DefinitionRefused(msg)
     ordered = tuple(sorted(rules, key=lambda rule: (rule.priority, rule.name)))
-    evaluate = {gate: compile_rules(ordered, features=features, gate=gate) for gate in Gate}
+    evaluate = {gate: compile_rules(ordered, features=features, gate=gate) for gate in postures}
     return Policy(name, features, ordered, postures, evaluate)
 
 
 def load_policy(folder: Path | None = None) -> Policy:
-    """Read a policy from its folder; the shipped one by default.
+    """Read a policy for payments from its folder; the shipped one by default.
 
     Raises:
         DefinitionRefused: names the file and line that cannot be accepted.
     """
-    folder = STANDARD if folder is None else folder
-    name, postures = _settings(_text(folder / "policy.toml"))
+    return _load(STANDARD if folder is None else folder, PAYMENTS)
+
+
+def load_access_policy(folder: Path | None = None) -> Policy:
+    """Read a policy for what persons do beside paying from its folder; the shipped one by default.
+
+    Raises:
+        DefinitionRefused: names the file and line that cannot be accepted.
+    """
+    return _load(ACCESS if folder is None else folder, PASSAGES)
+
+
+def _load(folder: Path, decided: AbstractSet[Gate]) -> Policy:
+    name, postures = _settings(_text(folder / "policy.toml"), decided)
     features = read_features(_text(folder / "features.sql"), source="features.sql")
     rules: list[Rule] = []
     for file in sorted((folder / "rules").glob("*.sql")):
@@ -113,15 +138,15 @@ def _text(file: Path) -> str:
         raise DefinitionRefused(msg, field=file.name) from error
 
 
-def _settings(text: str) -> tuple[str, Postures]:
-    # Every gate has a posture, and none of them lets money through.
+def _settings(text: str, decided: AbstractSet[Gate]) -> tuple[str, Postures]:
+    # Every gate has a posture, and none of them lets anything through.
     try:
         settings = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         msg = f"policy.toml: {error}"
         raise DefinitionRefused(msg, field="policy.toml") from error
     name, written = settings.pop("name", None), settings.pop("postures", None)
-    gates = {gate.name.lower(): gate for gate in Gate}
+    gates = {gate.name.lower(): gate for gate in sorted(decided)}
     closed = {outcome.name.lower(): outcome for outcome in Outcome if outcome >= Outcome.HOLD}
     if settings or not isinstance(name, str) or not isinstance(written, dict):
         raise DefinitionRefused("policy.toml has a name and [postures], nothing else")

@@ -85,7 +85,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         client: whose token came with it.
         path: values of the path's templates, by name, percent-decoded.
-        body: an instance of the operation's `body`, or None.
+        body: an instance of the operation's `body`, or None; the bytes that came if it is raw.
         query: an instance of the operation's `query`, or None.
         key: the idempotency key; never None where the operation moves money.
         ordered_at: microseconds since 1970 that the log shall have; only from
@@ -143,6 +143,8 @@ class Operation:
         body_bytes_max: longer bodies are refused unread.
         media: content type of a success.
         example: a body that is documented as an example.
+        is_raw: whether the handler is given the body's bytes as they came, undecoded: for
+            signatures over them.
     """
 
     method: Method
@@ -162,6 +164,7 @@ class Operation:
     body_bytes_max: int = BODY_BYTES_MAX
     media: str = JSON
     example: msgspec.Struct | None = None
+    is_raw: bool = False
 
     def __post_init__(self) -> None:
         """Hold the definition to what the documentation above says (a bug if not)."""
@@ -171,6 +174,7 @@ class Operation:
         for taken in (self.body, self.query):
             assert taken is None or taken.__struct_config__.forbid_unknown_fields, self.name
         assert self.body is None or self.method != "GET", f"{self.name}: GET has no body"
+        assert not self.is_raw or self.body is not None, f"{self.name}: raw is a kind of body"
         assert not self.moves_money or self.method == "POST", f"{self.name}: moves by POST"
 
     @property

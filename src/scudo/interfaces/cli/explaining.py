@@ -13,7 +13,7 @@ from rich.table import Table
 
 from scudo import decisions, ledger, payments
 from scudo.bootstrap import CATALOGUE
-from scudo.decisions import DecisionRecord, Outcome, Policy
+from scudo.decisions import DecisionRecord, Gate, Outcome, Policy
 from scudo.fabric import Recorded, queries, read_log
 from scudo.interfaces.cli.errors import IdUnknown
 from scudo.interfaces.cli.installing import opened, settings_now
@@ -32,6 +32,7 @@ _COLOURS: Final = {
     Outcome.BLOCK: "red",
 }
 _LOG: Final = queries("scudo.fabric")
+_ALERTS: Final = (decisions.events.AlertRaised, decisions.events.PassageFlagged)
 #: Movements of an account that are looked through for those of one payment.
 _MOVEMENTS: Final = 1_000
 _VERSIONS_MAX: Final = (1 << 63) - 1
@@ -87,27 +88,70 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     replay: Replayed | None = None
 
 
+class WhyPassed(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that `scudo why` tells of a decision on a log-in and the like.
+
+    Attributes:
+        who: id of the customer or operator; None: there was none yet.
+        mattered: features that a rule read which took part, with their values.
+    """
+
+    decision_id: str
+    gate: str
+    who: str | None
+    outcome: str
+    headline: str
+    sentences: tuple[str, ...]
+    public_reason: str
+    rules: tuple[str, ...]
+    ordered_at: str
+    mattered: dict[str, int | None]
+    features: dict[str, int | None]
+    policy: str
+    policy_hash: str
+    log_position: int
+    elapsed_us: tuple[int, int, int]
+    replay: Replayed | None = None
+
+
 def why(text: str, *, wants_replay: bool, is_json: bool) -> int:
     """Explain one payment, decision or alert."""
     terminal, settings = Terminal(is_json=is_json), settings_now()
     with opened(settings) as dsn:
-        told = asyncio.run(_tell(dsn.read, text, terminal, wants_replay=wants_replay))
-    terminal.say(panel(told))
+        told = asyncio.run(tell(dsn.read, text, terminal, wants_replay=wants_replay))
+    terminal.say(panel_of(told))
     terminal.give(told)
     return NOT_OK if told.replay is not None and not told.replay.identical else OK
 
 
-async def _tell(dsn: str, text: str, terminal: Terminal, *, wants_replay: bool) -> Why:
-    policy = decisions.load_policy()
+async def tell(dsn: str, text: str, terminal: Terminal, *, wants_replay: bool) -> Why | WhyPassed:
+    """Find the decision that an id leads to, and explain it.
+
+    Args:
+        dsn: of the bank's database, as somebody who reads.
+        text: id of a payment, a decision or an alert.
+        terminal: shows how far it is.
+        wants_replay: whether every decision up to it is made again.
+
+    Raises:
+        IdUnknown: it leads to none.
+        PolicyMismatch: it was made by another policy.
+    """
+    policies = (decisions.load_policy(), decisions.load_access_policy())
     async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
         decision = await _decision_of(connection, text)
-        told = await explained(connection, decision, policy)
+        found = await decisions.find_decision(connection, decision)
+        told: Why | WhyPassed
+        if found is not None and found[1].event.gate in decisions.PASSAGES:
+            told = _passed(decision, found[1], policies[1])
+        else:
+            told = await explained(connection, decision, policies[0])
         if not wants_replay:
             return told
         with terminal.progress("Deciding again") as step:
             redecided = await redecide(
                 connection,
-                policy,
+                policies,
                 through=decision,
                 watch=lambda done: step(done, done, "decisions"),
             )
@@ -134,7 +178,7 @@ async def _decision_of(connection: AsyncConnection[TupleRow], text: str) -> int:
             number = ids.parse(Prefix.ALERT, text)
             for recorded in await _entry_at(connection, number):
                 event = recorded.event
-                if isinstance(event, decisions.events.AlertRaised) and event.alert == number:
+                if isinstance(event, _ALERTS) and event.alert == number:
                     return event.decision
         case _:
             pass
@@ -195,6 +239,36 @@ async def explained(connection: AsyncConnection[TupleRow], decision: int, policy
     )
 
 
+def _passed(decision: int, record: DecisionRecord, policy: Policy) -> WhyPassed:
+    """Put together everything that is known of a decision on no payment.
+
+    Raises:
+        PolicyMismatch: it was made by another policy.
+    """
+    explanation = decisions.explain(record, policy=policy)
+    event = record.event
+    is_operator = event.gate is Gate.OPERATOR_ACT
+    prefix = Prefix.OPERATOR if is_operator else Prefix.CUSTOMER
+    features = dict(zip(policy.features.names, record.features, strict=True))
+    return WhyPassed(
+        decision_id=ids.show(Prefix.DECISION, decision),
+        gate=event.gate.name.lower(),
+        who=ids.show(prefix, event.customer) if event.customer else None,
+        outcome=record.outcome.name.lower(),
+        headline=explanation.headline,
+        sentences=explanation.sentences,
+        public_reason=explanation.public_reason,
+        rules=tuple(reason.rule for reason in explanation.reasons),
+        ordered_at=rfc3339(record.ordered_at),
+        mattered=_mattered(record, policy, features),
+        features=features,
+        policy=policy.name,
+        policy_hash=record.policy.hex(),
+        log_position=record.position,
+        elapsed_us=record.elapsed_us,
+    )
+
+
 def _mattered(
     record: DecisionRecord, policy: Policy, features: dict[str, int | None]
 ) -> dict[str, int | None]:
@@ -240,33 +314,60 @@ def panel(told: Why, *, stays: bool = True) -> Panel:
         told: what is known.
         stays: whether the bank will be there when the reader wants to ask again.
     """
+    return _panel(told, _facts(told, stays=stays), of=f"{told.amount}  [dim]{told.payment_id}[/]")
+
+
+def panel_of(told: Why | WhyPassed) -> Panel:
+    """Show an explanation of whatever was decided."""
+    if isinstance(told, Why):
+        return panel(told)
+    facts = {"what": f"{told.gate.replace('_', ' ')} of {told.who or 'somebody new'}"}
+    facts["when"] = _when(told)
+    facts["now"] = f"who asked is told: {told.public_reason}"
+    facts |= _because(told) | _decided(told, stays=True)
+    return _panel(told, facts, of=f"[dim]{told.decision_id}[/]")
+
+
+def _panel(told: Why | WhyPassed, facts: dict[str, str], *, of: str) -> Panel:
     colour = _COLOURS[Outcome[told.outcome.upper()]]
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for number, sentence in enumerate(told.sentences):
         table.add_row("" if number else "why", escape(sentence))
-    for name, value in _facts(told, stays=stays).items():
+    for name, value in facts.items():
         table.add_row(name, escape(value))
-    title = (
-        f"[{colour}]{told.outcome.replace('_', '-')}[/]  {told.amount}  [dim]{told.payment_id}[/]"
-    )
+    title = f"[{colour}]{told.outcome.replace('_', '-')}[/]  {of}"
     return Panel(table, title=title, title_align="left", border_style=colour, padding=(0, 1))
 
 
+def _when(told: Why | WhyPassed) -> str:
+    return told.ordered_at[:19].replace("T", " ") + " UTC"
+
+
+def _because(told: Why | WhyPassed) -> dict[str, str]:
+    if not told.mattered:
+        return {}
+    values = (
+        f"{name} = {'none' if value is None else f'{value:,}'}"
+        for name, value in told.mattered.items()
+    )
+    return {"because": ", ".join(values)}
+
+
 def _facts(told: Why, *, stays: bool) -> dict[str, str]:
-    when = told.ordered_at[:19].replace("T", " ") + " UTC"
     channel = (told.channel or "unknown channel").replace("_", " ")
-    facts = {"what": f"{told.amount} from {told.account_id}, {channel}", "when": when}
+    facts = {"what": f"{told.amount} from {told.account_id}, {channel}", "when": _when(told)}
     facts["now"] = f"{told.status}; the customer is told: {told.public_reason}"
-    if told.mattered:
-        facts["because"] = ", ".join(
-            f"{name} = {'none' if value is None else f'{value:,}'}"
-            for name, value in told.mattered.items()
-        )
+    facts |= _because(told)
     for moved in told.transfers:
         amount = moved.amount_minor or moved.held_minor
         facts[moved.kind] = f"{amount:,} minor units to {moved.credit_account} ({moved.id})"
+    return facts | _decided(told, stays=stays)
+
+
+def _decided(told: Why | WhyPassed, *, stays: bool) -> dict[str, str]:
+    facts = {}
     facts["decided"] = (
         f"{told.decision_id}, policy {told.policy} {told.policy_hash[:8]}, in"
         f" {sum(told.elapsed_us)} microseconds, from the log up to {told.log_position:,}"

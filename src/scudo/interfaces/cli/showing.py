@@ -149,7 +149,7 @@ async def _explain(dsn: postgres.Dsn, four: list[Told], terminal: Terminal) -> N
 
 async def _decide_again(dsn: postgres.Dsn, terminal: Terminal) -> bool:
     async with await AsyncConnection.connect(dsn.read, autocommit=True) as connection:
-        redecided = await redecide(connection, decisions.load_policy(), through=_EVERY)
+        redecided = await redecide(connection, (decisions.load_policy(),), through=_EVERY)
     verdict = "[green]identical[/]" if redecided.is_identical else "[bold red]NOT identical[/]"
     terminal.say(f"{redecided.decisions:,} decisions: {verdict}")
     return redecided.is_identical

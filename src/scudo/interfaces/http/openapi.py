@@ -75,7 +75,8 @@ def refusals_of(operation: web.Operation) -> tuple[type[Refusal], ...]:
         own += [web.errors.RateLimited, web.errors.ServerBusy]
     if operation.body is not None:
         own += [web.errors.MediaTypeUnsupported, web.errors.BodyTooLarge]
-        own += [web.errors.BodyMalformed, web.errors.BodyInvalid]
+        if not operation.is_raw:
+            own += [web.errors.BodyMalformed, web.errors.BodyInvalid]
     else:
         own.append(web.errors.BodyUnexpected)
     if operation.method != "GET":

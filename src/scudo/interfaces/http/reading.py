@@ -175,6 +175,8 @@ def _repeated(names: list[str]) -> str:
 async def read_body(route: Route, head: Mapping[bytes, bytes], receive: Receive) -> Any:  # noqa: ANN401 - any type that msgspec knows
     """Read and decode the body into the operation's struct, or None if it takes none.
 
+    An operation that takes it raw is given its bytes.
+
     Raises:
         BodyUnexpected: if the operation takes none and one is announced.
         HeaderInvalid: if the client asks for another protocol at the same time.
@@ -207,7 +209,7 @@ async def read_body(route: Route, head: Mapping[bytes, bytes], receive: Receive)
         body = await _read_rest(chunk, receive, limit)
     if len(body) > limit:
         raise web.errors.BodyTooLarge(_too_large(limit), headers=_CLOSE)
-    return decode_body(route, body)
+    return body if route.operation.is_raw else decode_body(route, body)
 
 
 async def _read_rest(chunk: Mapping[str, Any], receive: Receive, limit: int) -> bytes:

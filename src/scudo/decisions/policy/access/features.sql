@@ -1,0 +1,85 @@
+-- Features of the access policy: what persons do beside paying. Payments do not count here,
+-- and nothing of this counts among payments: the two policies have a state each.
+--
+-- A window counts the event itself unless it says EXCLUDE CURRENT ROW; what is known only
+-- after a decision (approved, declined) can be asked of earlier events only. Approved are
+-- allow and review, declined are decline and block; who was held or stepped up is neither,
+-- and comes again when the obligation is met. At gate 17 the customer is an operator.
+--
+-- Gates: 11 onboarding, 12 log-in, 13 new device, 14 beneficiary, 15 recovery, 16 change of a
+-- limit, 17 operator's act.
+SELECT
+  -- The person: what is usual
+  COUNT(*) FILTER (WHERE gate = 12) OVER person_1h AS logins_1h,
+  COUNT(*) FILTER (WHERE gate = 12 AND approved) OVER person_30d AS logins_30d,
+  LEAST(COUNT(DISTINCT ip) FILTER (WHERE gate = 12) OVER person_24h, 8) AS networks_24h,
+  LEAST(COUNT(DISTINCT device) FILTER (WHERE gate = 12) OVER person_24h, 8) AS devices_24h,
+  ordered_at - MAX(ordered_at) FILTER (WHERE gate = 12 AND approved)
+    OVER person_ever AS since_login,
+  ARG_MAX(country, ordered_at)
+    FILTER (WHERE gate = 12 AND approved AND country IS NOT NULL)
+    OVER person_ever AS latest_country,
+
+  -- The person: what changes who may do what
+  COUNT(*) FILTER (WHERE gate = 13 AND approved) OVER person_7d_before AS devices_added_7d,
+  COUNT(*) FILTER (WHERE gate = 14) OVER person_24h AS beneficiaries_24h,
+  COUNT(*) FILTER (WHERE gate = 15) OVER person_7d AS recoveries_7d,
+  ordered_at - MAX(ordered_at) FILTER (WHERE gate = 15 AND approved)
+    OVER person_ever AS since_recovery,
+  COUNT(*) FILTER (WHERE gate = 16) OVER person_24h AS limit_changes_24h,
+  COUNT(*) FILTER (WHERE gate = 17) OVER person_1h AS acts_1h,
+  COUNT(*) FILTER (WHERE gate = 17 AND approved) OVER person_30d AS acts_30d,
+
+  -- The device
+  LEAST(COUNT(DISTINCT customer) OVER device_1h, 8) AS device_persons_1h,
+  COUNT(*) FILTER (WHERE declined) OVER device_1h_before AS device_refused_1h,
+  COUNT(*) FILTER (WHERE gate = 11) OVER device_24h AS device_onboardings_24h,
+  ordered_at - MIN(ordered_at) FILTER (WHERE approved) OVER person_device_ever AS device_known,
+
+  -- The internet address
+  LEAST(COUNT(DISTINCT customer) FILTER (WHERE gate <> 11) OVER ip_1h, 24) AS network_persons_1h,
+  COUNT(*) FILTER (WHERE gate = 11) OVER ip_24h AS network_onboardings_24h,
+  ordered_at - MIN(ordered_at) FILTER (WHERE approved) OVER person_ip_ever AS network_known
+FROM gate_event
+WINDOW
+  person_1h AS (
+    PARTITION BY customer ORDER BY ordered_at
+    RANGE BETWEEN INTERVAL 1 HOUR PRECEDING AND CURRENT ROW),
+  person_24h AS (
+    PARTITION BY customer ORDER BY ordered_at
+    RANGE BETWEEN tiled(INTERVAL 24 HOURS, INTERVAL 1 HOUR) PRECEDING AND CURRENT ROW),
+  person_7d AS (
+    PARTITION BY customer ORDER BY ordered_at
+    RANGE BETWEEN tiled(INTERVAL 7 DAYS, INTERVAL 1 DAY) PRECEDING AND CURRENT ROW),
+  person_7d_before AS (
+    PARTITION BY customer ORDER BY ordered_at
+    RANGE BETWEEN tiled(INTERVAL 7 DAYS, INTERVAL 1 DAY) PRECEDING AND CURRENT ROW
+    EXCLUDE CURRENT ROW),
+  person_30d AS (
+    PARTITION BY customer ORDER BY ordered_at
+    RANGE BETWEEN tiled(INTERVAL 30 DAYS, INTERVAL 1 DAY) PRECEDING AND CURRENT ROW
+    EXCLUDE CURRENT ROW),
+  person_ever AS (
+    PARTITION BY customer ORDER BY ordered_at
+    RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW),
+  device_1h AS (
+    PARTITION BY device ORDER BY ordered_at
+    RANGE BETWEEN INTERVAL 1 HOUR PRECEDING AND CURRENT ROW),
+  device_1h_before AS (
+    PARTITION BY device ORDER BY ordered_at
+    RANGE BETWEEN INTERVAL 1 HOUR PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW),
+  device_24h AS (
+    PARTITION BY device ORDER BY ordered_at
+    RANGE BETWEEN tiled(INTERVAL 24 HOURS, INTERVAL 1 HOUR) PRECEDING AND CURRENT ROW),
+  person_device_ever AS (
+    PARTITION BY customer, device ORDER BY ordered_at
+    RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW),
+  ip_1h AS (
+    PARTITION BY ip ORDER BY ordered_at
+    RANGE BETWEEN INTERVAL 1 HOUR PRECEDING AND CURRENT ROW),
+  ip_24h AS (
+    PARTITION BY ip ORDER BY ordered_at
+    RANGE BETWEEN tiled(INTERVAL 24 HOURS, INTERVAL 1 HOUR) PRECEDING AND CURRENT ROW),
+  person_ip_ever AS (
+    PARTITION BY customer, ip ORDER BY ordered_at
+    RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW)

@@ -1,0 +1,19 @@
+"""Inbound callbacks: a declared inventory, proven senders, and what they may change."""
+
+from scudo.governance.callbacks.errors import CallbackUndeclared
+from scudo.governance.callbacks.inventory import INVENTORY, Callback, document
+from scudo.governance.callbacks.keeping import Callbacks, Reaction
+from scudo.governance.callbacks.routes import CallbackDesk, operations
+from scudo.governance.callbacks.signing import Algorithm
+
+__all__ = [
+    "INVENTORY",
+    "Algorithm",
+    "Callback",
+    "CallbackDesk",
+    "CallbackUndeclared",
+    "Callbacks",
+    "Reaction",
+    "document",
+    "operations",
+]

@@ -1,0 +1,344 @@
+"""HTTP operations of callbacks: those that others call, and those that keep their keys."""
+
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+import msgspec
+
+from scudo.fabric import Tokeniser, web
+from scudo.governance.acts import Act, Recorder
+from scudo.governance.callbacks.errors import (
+    CallbackForged,
+    CallbackKeyMalformed,
+    CallbackKeyUnknown,
+    CallbackStale,
+    CallbackUnexpected,
+    CallbackUnknown,
+    CallbackUnreadable,
+    CallbackUnsigned,
+)
+from scudo.governance.callbacks.inventory import INVENTORY, Callback
+from scudo.governance.callbacks.keeping import (
+    AddCallbackKey,
+    CallbackKey,
+    Callbacks,
+    RevokeCallbackKey,
+    find_callback,
+)
+from scudo.governance.callbacks.signing import (
+    PUBLIC_PREFIX,
+    SECRET_PREFIX,
+    Algorithm,
+    VerifyingKey,
+    verify,
+)
+from scudo.kernel import SECOND_US, Prefix, Refusal, ids, micros, rfc3339
+
+_TAG: Final = "callbacks"
+_FIRST_REFUSAL: Final = 400
+_CREATED: Final = 201
+_PUBLIC_BYTES: Final = 32
+#: Refusals of one callback that are recorded as acts within a minute; strangers can make any
+#: number, and must not fill the log with them. All are counted.
+_TOLD_MAX: Final = 60
+_MINUTE_US: Final = 60 * SECOND_US
+
+KeyIdText = Annotated[str, web.id_text(Prefix.EVENT)]
+#: Up to thirty days for the other side to change over.
+Overlap = Annotated[int, msgspec.Meta(ge=0, le=30 * 86_400)]
+
+
+class NewCallbackKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A further key: the sender's public one, or none for a shared secret of the bank's making."""
+
+    overlap_s: Overlap
+    public_key: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class CallbackKeyView(msgspec.Struct, frozen=True):
+    """A key that is good; a shared secret is shown once, when it is made."""
+
+    id: KeyIdText
+    signed_by: str
+    until: str | None
+    secret: str | None = None
+
+
+class CallbackView(msgspec.Struct, frozen=True):
+    """A callback of the inventory."""
+
+    name: str
+    path: str
+    sender: str
+    owner: str
+    signed_by: tuple[str, ...]
+    window_s: int
+    keys: tuple[CallbackKeyView, ...]
+
+
+class CallbackList(msgspec.Struct, frozen=True):
+    """The whole inventory."""
+
+    items: tuple[CallbackView, ...]
+
+
+class _Code(msgspec.Struct):
+    """What of a problem is counted."""
+
+    code: str
+
+
+def derive_secret(master: bytes, callback: Callback, key: int) -> bytes:
+    """The shared secret of a key: 32 bytes that only who holds the master can make again."""
+    named = f"scudo.callback\x00{callback.name}\x00{key}".encode()
+    return hmac.digest(master, named, "sha256")
+
+
+@dataclass(slots=True)
+class CallbackDesk:
+    """Serves callbacks.
+
+    Attributes:
+        callbacks: keys, reactions and counts.
+        master: 32 bytes that shared secrets are derived from.
+        submit: hands commands to the writer.
+        record: records acts.
+        clock: what time it is.
+        tokeniser: turns a peer's address into a token.
+    """
+
+    callbacks: Callbacks
+    master: bytes
+    submit: web.Submit
+    record: Recorder
+    clock: web.Clock
+    tokeniser: Tokeniser
+    _told: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def mount(self, callback: Callback) -> web.Operation:
+        """Make the operation that others call.
+
+        Raises:
+            CallbackUndeclared: the inventory does not list it.
+        """
+        reaction = self.callbacks.reaction(callback)
+        decode = msgspec.json.Decoder(callback.body).decode
+
+        async def take(call: web.Call) -> web.Reply:
+            try:
+                message = verify(
+                    call.arrival.headers,
+                    call.body,
+                    self._verifying(callback),
+                    now_s=self._now() // SECOND_US,
+                    window_s=callback.window_s,
+                )
+                command = reaction.translate(_decoded(decode, call.body))
+            except Refusal as refusal:
+                await self._refused(callback, refusal.code, call)
+                raise
+            # The replay store is the log's own: an id is answered as it was, for ever.
+            keyed = msgspec.structs.replace(
+                call, client=web.NOBODY, key=f"callback:{callback.name}:{message}"
+            )
+            reply = await web.submitted(self.submit, command, keyed)
+            if reply.status >= _FIRST_REFUSAL:
+                assert isinstance(reply.body, bytes), "the writer answers in bytes"
+                await self._refused(
+                    callback, msgspec.json.decode(reply.body, type=_Code).code, call
+                )
+            else:
+                accepted = self.callbacks.accepted
+                accepted[callback.name] = accepted.get(callback.name, 0) + 1
+            return reply
+
+        return web.Operation(
+            method="POST",
+            path=callback.path,
+            name=f"take_{callback.name}",
+            summary=callback.summary,
+            tag=_TAG,
+            scope=None,
+            handler=take,
+            answers={200: dict},
+            body=callback.body,
+            is_raw=True,
+            example=callback.example,
+            refusals=(
+                CallbackForged,
+                CallbackStale,
+                CallbackUnexpected,
+                CallbackUnreadable,
+                CallbackUnsigned,
+                *web.SUBMIT_REFUSALS,
+            ),
+        )
+
+    def _verifying(self, callback: Callback) -> list[VerifyingKey]:
+        return [
+            VerifyingKey(
+                key.algorithm,
+                key.public
+                if key.algorithm is Algorithm.ED25519
+                else derive_secret(self.master, callback, key.number),
+            )
+            for key in self.callbacks.good_keys(callback, now=self._now())
+        ]
+
+    def _now(self) -> int:
+        return micros(self.clock())
+
+    async def _refused(self, callback: Callback, code: str, call: web.Call) -> None:
+        """Count a refusal, and record it while there are not too many."""
+        refused = self.callbacks.refused
+        refused[callback.name, code] = refused.get((callback.name, code), 0) + 1
+        minute = self._now() // _MINUTE_US
+        began, told = self._told.get(callback.name, (minute, 0))
+        told = told + 1 if began == minute else 1
+        self._told[callback.name] = (minute, told)
+        if told > _TOLD_MAX:
+            return
+        network = call.arrival.network
+        act = Act(
+            actor=0,
+            actor_kind=web.PrincipalKind.NOBODY,
+            act="callbacks.take",
+            object=callback.name,
+            result=code,
+            network=self.tokeniser.token("ip", network) if network else None,
+            trace=call.trace_id,
+        )
+        await self.record((act,))
+
+    async def list_callbacks(self, _call: web.Call) -> web.Reply:
+        """Show the inventory, with the keys that are good."""
+        now = self._now()
+        return web.Reply(
+            200,
+            CallbackList(
+                tuple(
+                    CallbackView(
+                        callback.name,
+                        callback.path,
+                        callback.sender,
+                        callback.owner,
+                        tuple(sorted(callback.algorithms)),
+                        callback.window_s,
+                        tuple(map(_key, self.callbacks.good_keys(callback, now=now))),
+                    )
+                    for callback in INVENTORY
+                )
+            ),
+        )
+
+    async def add_key(self, call: web.Call) -> web.Reply:
+        """Add a key; the older ones stay good for a while.
+
+        Raises:
+            CallbackUnknown: there is no such callback.
+            CallbackKeyMalformed: it cannot be signed with this key.
+        """
+        callback = find_callback(call.path["callback"])
+        body: NewCallbackKey = call.body
+        public = b"" if body.public_key is None else _public(body.public_key)
+        algorithm = Algorithm.ED25519 if public else Algorithm.HMAC
+        if algorithm not in callback.algorithms:
+            message = f"{callback.name} is not signed by {algorithm}"
+            raise CallbackKeyMalformed(message, field="public_key")
+        command = AddCallbackKey(callback.number, algorithm, public, body.overlap_s)
+        reply = await web.submitted(self.submit, command, call)
+        if reply.status != _CREATED:
+            return reply
+        assert isinstance(reply.body, bytes), "the writer answers in bytes"
+        number = msgspec.json.decode(reply.body, type=dict[str, int])["key"]
+        secret = None
+        if not public:
+            derived = derive_secret(self.master, callback, number)
+            secret = SECRET_PREFIX + b64encode(derived).decode("ascii")
+        view = CallbackKeyView(ids.show(Prefix.EVENT, number), algorithm, None, secret)
+        return web.Reply(_CREATED, view)
+
+    async def revoke_key(self, call: web.Call) -> web.Reply:
+        """Revoke a key at once."""
+        callback = find_callback(call.path["callback"])
+        key = ids.parse(Prefix.EVENT, call.path["key_id"], field="key_id")
+        return await web.submitted(self.submit, RevokeCallbackKey(callback.number, key), call)
+
+
+def _decoded(decode: Callable[[bytes], msgspec.Struct], body: bytes) -> msgspec.Struct:
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # The decoder's own words may quote what was sent.
+        message = "the body is not as it was agreed"
+        raise CallbackUnreadable(message) from error
+
+
+def _public(text: str) -> bytes:
+    encoded = text.removeprefix(PUBLIC_PREFIX)
+    try:
+        public = b64decode(encoded.encode("ascii"), validate=True)
+    except ValueError:
+        public = b""
+    if not text.startswith(PUBLIC_PREFIX) or len(public) != _PUBLIC_BYTES:
+        message = "this is not whpk_ and the Base64 of 32 bytes"
+        raise CallbackKeyMalformed(message, field="public_key")
+    return public
+
+
+def _key(key: CallbackKey) -> CallbackKeyView:
+    until = None if key.until is None else rfc3339(key.until)
+    return CallbackKeyView(ids.show(Prefix.EVENT, key.number), key.algorithm, until)
+
+
+def operations(desk: CallbackDesk) -> tuple[web.Operation, ...]:
+    """List all operations: the inventory's own, and those that keep the keys."""
+    return (
+        *(desk.mount(callback) for callback in INVENTORY),
+        web.Operation(
+            method="GET",
+            path="/v1/callbacks",
+            name="list_callbacks",
+            summary="List every way in for others' systems, with its good keys",
+            tag=_TAG,
+            scope="callbacks:read",
+            is_bank_wide=True,
+            handler=desk.list_callbacks,
+            answers={200: CallbackList},
+        ),
+        web.Operation(
+            method="POST",
+            path="/v1/callbacks/{callback}/keys",
+            name="add_callback_key",
+            summary="Let a callback be signed with a further key",
+            tag=_TAG,
+            scope="callbacks:write",
+            is_bank_wide=True,
+            handler=desk.add_key,
+            answers={201: CallbackKeyView},
+            path_types={"callback": str},
+            body=NewCallbackKey,
+            refusals=(CallbackKeyMalformed, CallbackUnknown, *web.SUBMIT_REFUSALS),
+        ),
+        web.Operation(
+            method="DELETE",
+            path="/v1/callbacks/{callback}/keys/{key_id}",
+            name="revoke_callback_key",
+            summary="Let a callback be signed with a key no more",
+            tag=_TAG,
+            scope="callbacks:write",
+            is_bank_wide=True,
+            handler=desk.revoke_key,
+            answers={200: dict},
+            path_types={"callback": str, "key_id": KeyIdText},
+            refusals=(
+                CallbackKeyUnknown,
+                CallbackUnknown,
+                ids.IdMalformed,
+                *web.SUBMIT_REFUSALS,
+            ),
+        ),
+    )
