@@ -8,7 +8,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo import decisions, governance, identity, ledger, payments
+from scudo import decisions, governance, identity, ledger, payments, vault
 from scudo.decisions import FeatureState, Gatekeeper, Policy, Rescore
 from scudo.fabric import (
     Answer,
@@ -83,7 +83,13 @@ _EXPIRING_MAX: Final = 256
 CATALOGUE: Final = EventCatalogue(
     set(
         _events(
-            governance.events, identity.events, ledger.events, decisions.events, payments.events
+            vault.events,
+            governance.events,
+            identity.events,
+            identity.persons.events,
+            ledger.events,
+            decisions.events,
+            payments.events,
         )
     )
 )
@@ -160,6 +166,7 @@ class Rooms:
         self._identity_store = IdentityStore(self.registry)
         self._ledger_store = LedgerStore(self.book)
         self._payment_store = PaymentStore(self.payments)
+        self.vault_keys = vault.KeyKeeper()
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         self._stores = (
@@ -197,7 +204,7 @@ class Rooms:
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        return ()
+        return (self.vault_keys, identity.PersonFacts())
 
     @property
     def stores(self) -> Sequence[Store]:

@@ -14,7 +14,7 @@ from scudo.governance.gates import Asked, Gates, Passage, Ruling, Shut
 from scudo.governance.model import DAY, ED25519, HOUR, ML_DSA_65, MOMENT, Signer
 from scudo.governance.notary import Notary
 from scudo.governance.proving import prove_entry, prove_growth
-from scudo.governance.signer import KeyFiles
+from scudo.governance.signer import KeyFiles, VaultSigner
 from scudo.governance.verification import EvidenceAudit
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Ruling",
     "Shut",
     "Signer",
+    "VaultSigner",
     "events",
     "prove_entry",
     "prove_growth",

@@ -1,10 +1,10 @@
 """The table of all HTTP operations, put together from the rooms."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from prometheus_client import CollectorRegistry
 from psycopg import AsyncConnection
@@ -14,8 +14,9 @@ import scudo
 from scudo import decisions, fabric, identity, ledger, payments
 from scudo.bootstrap import CATALOGUE
 from scudo.decisions import Policy, load_policy
-from scudo.fabric import Answer, Command, Tokeniser, web
-from scudo.identity import Clients
+from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
+from scudo.governance import Act, Recorder
+from scudo.identity import AskVault, Clients
 from scudo.interfaces.http import Check, System, openapi_document
 
 #: CloudEvents source of every event of this unit.
@@ -34,6 +35,8 @@ class Ports:
         clients: whose tokens are good.
         clock: what time it is.
         tokeniser: turns devices, cards and the like into tokens.
+        vault: asks the vault for everything else.
+        record: has acts in the log before it returns.
         policy_of: finds the policy that a decision names.
     """
 
@@ -42,7 +45,9 @@ class Ports:
     writes: web.Reads
     clients: Clients
     clock: web.Clock
-    tokeniser: Tokeniser
+    tokeniser: Tokens
+    vault: AskVault
+    record: Recorder
     policy_of: Callable[[bytes], Policy]
 
 
@@ -53,6 +58,13 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         *fabric.routes.operations(reads=reads, catalogue=CATALOGUE, source=_SOURCE),
         *identity.routes.operations(
             submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
+        ),
+        *identity.persons.routes.operations(
+            submit=submit,
+            reads=reads,
+            ask=ports.vault,
+            record=ports.record,
+            tokens=ports.tokeniser,
         ),
         *ledger.routes.operations(
             submit=submit,
@@ -82,6 +94,8 @@ def describe_without_bank() -> dict[str, Any]:
         clients=Clients(),
         clock=lambda: datetime.now(UTC),
         tokeniser=Tokeniser(bytes(32)),
+        vault=_no_vault,
+        record=_no_record,
         policy_of=lambda _hash: load_policy(),
     )
     return describe((*system.operations(), *room_operations(ports)))
@@ -96,6 +110,16 @@ async def _no_checks() -> tuple[Check, ...]:
 
 def _no_writer(command: Command, call: web.Call) -> Awaitable[Answer]:
     del command, call
+    raise AssertionError(_ONLY_DESCRIBED)
+
+
+async def _no_vault(request: object) -> NoReturn:
+    del request
+    raise AssertionError(_ONLY_DESCRIBED)
+
+
+async def _no_record(acts: Sequence[Act]) -> None:
+    del acts
     raise AssertionError(_ONLY_DESCRIBED)
 
 
