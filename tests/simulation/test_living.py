@@ -28,7 +28,7 @@ async def desk_in(lent, home):
             bank.queue,
             client=1,
             head=lambda: bank.conveyor.head,
-            token=bank.tokeniser.token,
+            tokens=bank.tokeniser,
             connection=connection,
         )
 

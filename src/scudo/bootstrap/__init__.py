@@ -1,9 +1,22 @@
 """The composition root: the one place that knows every room.
 
-It puts the rooms together (`rooms`), and opens and closes a bank on its database (`bank`).
+It puts the rooms together (`rooms`), opens and closes a bank on its database (`bank`), and
+says who makes its tokens and signatures (`trust`).
 """
 
 from scudo.bootstrap.bank import Bank, migrate_all, now_us, open_bank
 from scudo.bootstrap.rooms import CATALOGUE, ROOMS, Rooms
+from scudo.bootstrap.trust import Trust, trust_in_files, trust_in_vault
 
-__all__ = ["CATALOGUE", "ROOMS", "Bank", "Rooms", "migrate_all", "now_us", "open_bank"]
+__all__ = [
+    "CATALOGUE",
+    "ROOMS",
+    "Bank",
+    "Rooms",
+    "Trust",
+    "migrate_all",
+    "now_us",
+    "open_bank",
+    "trust_in_files",
+    "trust_in_vault",
+]

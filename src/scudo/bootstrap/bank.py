@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 
 from scudo import decisions
 from scudo.bootstrap.rooms import CATALOGUE, ROOMS, Rooms
+from scudo.bootstrap.trust import Trust, trust_in_files
 from scudo.decisions import Alerts, FeatureState, Passages, Policy, Rescoring, Snapshots
 from scudo.fabric import (
     Answer,
@@ -25,7 +26,7 @@ from scudo.fabric import (
     Head,
     Limits,
     ReadPool,
-    Tokeniser,
+    Tokens,
     Writer,
     idempotency_digest,
     is_batch_end,
@@ -34,7 +35,7 @@ from scudo.fabric import (
     postgres,
     request_digest,
 )
-from scudo.governance import KeyFiles, Notary
+from scudo.governance import Notary
 from scudo.identity import Clients
 from scudo.kernel import Refusal, instant
 
@@ -62,7 +63,7 @@ class Bank:
     rooms: Rooms
     writer: Writer
     conveyor: Conveyor
-    tokeniser: Tokeniser
+    tokeniser: Tokens
     callback_master: bytes
     reads: ReadPool
     clients: Clients
@@ -157,12 +158,13 @@ async def _connect(server: postgres.Server, dsn: postgres.Dsn) -> AsyncConnectio
 
 
 @contextlib.asynccontextmanager
-async def open_bank(
+async def open_bank(  # noqa: PLR0913 - one parameter per property
     server: postgres.Server,
     *,
     home: Path,
     description: str,
     witness: Path | None = None,
+    trust: Trust | None = None,
     limits: Limits | None = None,
     policy: Policy | None = None,
 ) -> AsyncIterator[Bank]:
@@ -173,11 +175,13 @@ async def open_bank(
         home: folder with the installation's keys and snapshots.
         description: who writes, for whoever finds the log taken.
         witness: folder that the log's signed heads go to; within the home by default.
+        trust: makes tokens and signs; keys in files of the home by default.
         limits: sizes of the conveyor's batch and queue.
         policy: what the gates decide on payments by; the shipped one by default.
 
     Raises:
         WriterAlive: if another process writes to this bank.
+        VaultUnavailable: its keys are in its vault, and no `trust` was given.
     """
     dsn = await asyncio.to_thread(server.start)
     await asyncio.to_thread(migrate_all, dsn)
@@ -186,6 +190,7 @@ async def open_bank(
     async def connect() -> AsyncConnection[TupleRow]:
         return await _connect(server, dsn)
 
+    trusted = await asyncio.to_thread(trust_in_files, home) if trust is None else trust
     policy = policy or decisions.load_policy()
     access_policy = decisions.load_access_policy()
     writer = Writer(connect, description=description)
@@ -213,14 +218,14 @@ async def open_bank(
             rooms=rooms,
             writer=writer,
             conveyor=conveyor,
-            tokeniser=Tokeniser(load_key(home / "token.key")),
+            tokeniser=trusted.tokens,
             callback_master=load_key(home / "callback.key"),
             reads=ReadPool(dsn.read),
             clients=clients,
             consumers=ConsumerRunner(_consumers(conveyor), catalogue=CATALOGUE, connect=connect),
             snapshots=snapshots,
             access_snapshots=access_snapshots,
-            notary=Notary(signer=KeyFiles(home / "keys"), witness=witness or home / "witness"),
+            notary=Notary(signer=trusted.signer, witness=witness or home / "witness"),
             belt=asyncio.create_task(conveyor.run()),
         )
         async with _attended(bank):

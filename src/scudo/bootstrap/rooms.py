@@ -8,7 +8,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo import decisions, governance, identity, ledger, payments
+from scudo import decisions, governance, identity, ledger, payments, vault
 from scudo.decisions import PASSAGES, FeatureState, Gatekeeper, Passages, Policy, Rescore
 from scudo.fabric import (
     Answer,
@@ -83,7 +83,13 @@ _EXPIRING_MAX: Final = 256
 CATALOGUE: Final = EventCatalogue(
     set(
         _events(
-            governance.events, identity.events, ledger.events, decisions.events, payments.events
+            vault.events,
+            governance.events,
+            identity.events,
+            identity.persons.events,
+            ledger.events,
+            decisions.events,
+            payments.events,
         )
     )
 )
@@ -169,6 +175,7 @@ class Rooms:
         self._ledger_store = LedgerStore(self.book)
         self._payment_store = PaymentStore(self.payments)
         self.callbacks = governance.callbacks.Callbacks()
+        self.vault_keys = vault.KeyKeeper()
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         self._stores = (
@@ -206,7 +213,7 @@ class Rooms:
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        return (self.mandates, self.callbacks)
+        return (self.mandates, self.callbacks, self.vault_keys, identity.PersonFacts())
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""

@@ -187,6 +187,103 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
+    async def put_person(
+        self,
+        customer_id: str,
+        body: types.NewPerson,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PersonSummary:
+        """Keep personal data of a customer in the vault."""
+        return await self._send(
+            "PUT",
+            f"/v1/customers/{path_part(customer_id)}/person",
+            answer=types.PersonSummary,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def erase_person(
+        self,
+        customer_id: str,
+        *,
+        reason: str,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.Erasure:
+        """Destroy what is kept of a customer's person, for ever."""
+        return await self._send(
+            "DELETE",
+            f"/v1/customers/{path_part(customer_id)}/person",
+            answer=types.Erasure,
+            query={"reason": reason},
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def read_person(
+        self,
+        customer_id: str,
+        body: types.PersonRead,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PersonView:
+        """Read personal data of a customer for a purpose, which is recorded."""
+        return await self._send(
+            "POST",
+            f"/v1/customers/{path_part(customer_id)}/person/read",
+            answer=types.PersonView,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def find_persons(
+        self,
+        body: types.PersonSearch,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PersonMatches:
+        """Find the customers who have a value, for a purpose, which is recorded."""
+        return await self._send(
+            "POST",
+            "/v1/persons/search",
+            answer=types.PersonMatches,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def put_card(
+        self,
+        body: types.NewCard,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.CardKept:
+        """Keep a card number in the vault."""
+        return await self._send(
+            "POST",
+            "/v1/cards",
+            answer=types.CardKept,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def get_card(self, card_id: str, *, purpose: str, reason: str) -> types.CardView:
+        """Show the first six and last four digits of a card, which is recorded."""
+        return await self._send(
+            "GET",
+            f"/v1/cards/{path_part(card_id)}",
+            answer=types.CardView,
+            query={"purpose": purpose, "reason": reason},
+        )
+
     async def open_account(
         self,
         body: types.NewAccount,

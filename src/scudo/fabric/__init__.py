@@ -69,7 +69,7 @@ from scudo.fabric.rows import (
     sized,
 )
 from scudo.fabric.stored import Chained, first_int8, read_images
-from scudo.fabric.tokeniser import Tokeniser, load_key, token_from, token_message
+from scudo.fabric.tokeniser import Tokeniser, Tokens, load_key, token_from, token_message
 from scudo.fabric.touched import Touched
 from scudo.fabric.verification import Walk
 from scudo.fabric.writer import Guarded, Store, Writer
@@ -122,6 +122,7 @@ __all__ = [
     "Tally",
     "TextArray",
     "Tokeniser",
+    "Tokens",
     "Touched",
     "UuidArray",
     "Walk",

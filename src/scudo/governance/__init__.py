@@ -32,7 +32,7 @@ from scudo.governance.mandates import (
 from scudo.governance.model import DAY, ED25519, HOUR, ML_DSA_65, MOMENT, Signer
 from scudo.governance.notary import Notary
 from scudo.governance.proving import prove_entry, prove_growth
-from scudo.governance.signer import KeyFiles
+from scudo.governance.signer import KeyFiles, VaultSigner
 from scudo.governance.verification import EvidenceAudit
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "Side",
     "Signer",
     "Terms",
+    "VaultSigner",
     "callbacks",
     "events",
     "list_mandates",

@@ -1,4 +1,4 @@
-"""A signer whose keys are files; for as long as no process of its own holds them."""
+"""Signers: the vault's, and one whose keys are files, for a bank without a vault."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +9,46 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
 from scudo.fabric import load_key
 from scudo.governance.model import ED25519, ML_DSA_65
+from scudo.vault import ListSigningKeys, Sign, VaultClient, VaultRefusal
 
 _ALGORITHMS: Final = (ED25519, ML_DSA_65)
+
+
+class VaultSigner:
+    """Signs with the keys of the vault, which nobody else has."""
+
+    def __init__(self, client: VaultClient) -> None:
+        """Ask through a client, which stays its owner's to close."""
+        self._client = client
+        #: The key of each algorithm that was last said to be in use.
+        self._active: dict[str, str] = {}
+
+    def public_keys(self) -> Sequence[tuple[str, bytes]]:
+        """Algorithm and public key of all that the vault ever signed with, those in use last.
+
+        Raises:
+            ConnectionError: the vault does not answer.
+        """
+        try:
+            keys = self._client.ask(ListSigningKeys()).keys
+        except VaultRefusal as refusal:
+            raise ConnectionError(refusal.code) from refusal
+        self._active = {key.algorithm: key.key_id for key in keys if key.is_active}
+        return [(key.algorithm, key.public) for key in keys]
+
+    def sign(self, algorithm: str, message: bytes) -> bytes:
+        """Sign with the key that was last said to be in use.
+
+        Raises:
+            ConnectionError: the vault does not answer, or that key was replaced since: the
+                statement names it, so another one may not sign. Asked for its keys again, it
+                goes on.
+        """
+        key_id = self._active.get(algorithm, "")
+        try:
+            return self._client.ask(Sign(algorithm, message, key_id)).signature
+        except VaultRefusal as refusal:
+            raise ConnectionError(refusal.code) from refusal
 
 
 class KeyFiles:

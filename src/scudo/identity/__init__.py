@@ -1,21 +1,25 @@
 """Parties who own accounts, and clients that call the API."""
 
-from scudo.identity import errors, events, queries, routes
+from scudo.identity import errors, events, persons, queries, routes
 from scudo.identity.commands import RegisterCustomer, Registry
 from scudo.identity.model import SCOPES, Customer, CustomerKind
+from scudo.identity.persons import AskVault, PersonFacts
 from scudo.identity.store import Clients, IdentityStore, issue_token, revoke_token
 
 __all__ = [
     "SCOPES",
+    "AskVault",
     "Clients",
     "Customer",
     "CustomerKind",
     "IdentityStore",
+    "PersonFacts",
     "RegisterCustomer",
     "Registry",
     "errors",
     "events",
     "issue_token",
+    "persons",
     "queries",
     "revoke_token",
     "routes",

@@ -22,6 +22,11 @@ SCOPES: Final = frozenset(
         "events:read",
         "clients:write",
         "clock:drive",
+        "persons:read",
+        "persons:write",
+        "persons:erase",
+        "cards:read",
+        "cards:write",
     }
 )
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from pathlib import Path
+from typing import Final, NoReturn
 
 import msgspec
 import structlog
@@ -17,10 +19,12 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 import scudo
-from scudo.bootstrap import CATALOGUE, Bank, open_bank
-from scudo.fabric import Answer, Command, postgres, web
+from scudo import identity
+from scudo.bootstrap import CATALOGUE, Bank, open_bank, trust_in_vault
+from scudo.fabric import Answer, BankUnavailable, Command, postgres, web
 from scudo.fabric import settings as environment
 from scudo.governance import Act, RecordActs
+from scudo.interfaces import guarding
 from scudo.interfaces.http import (
     Application,
     Check,
@@ -30,9 +34,12 @@ from scudo.interfaces.http import (
 )
 from scudo.interfaces.measures import BankCollector
 from scudo.interfaces.table import Ports, describe, room_operations
+from scudo.interfaces.watching import VaultWatch, watched
+from scudo.vault import AsyncVaultClient, VaultUnavailable
 
 _log = structlog.get_logger("scudo.serving")
 _HOST: Final = "127.0.0.1"
+_OK: Final = 200
 
 
 def serve(
@@ -48,12 +55,15 @@ def serve(
     Raises:
         WriterAlive: if another process writes to this bank.
         WriterFenced: if another process has taken over while this one ran.
+        VaultRefusal: its vault cannot start.
     """
-    uvloop.run(_serve(settings, announce=announce, host=host))
+    server = postgres.database_from(settings)
+    with guarding.guarded(settings, server=server) as guard:
+        uvloop.run(_serve(settings, vault=guard.socket, announce=announce, host=host))
 
 
 async def _serve(
-    settings: environment.Settings, *, announce: Callable[[str], None], host: str
+    settings: environment.Settings, *, vault: Path, announce: Callable[[str], None], host: str
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -62,10 +72,19 @@ async def _serve(
     server = postgres.database_from(settings)
     limits = Limits()
     description = f"scudo serve, process {os.getpid()}"
-    async with open_bank(
-        server, home=settings.home, description=description, witness=settings.witness_folder
-    ) as bank:
-        http = HttpServer(application(bank, limits=limits), limits=limits)
+    async with (
+        trust_in_vault(vault) as trust,
+        open_bank(
+            server,
+            home=settings.home,
+            description=description,
+            witness=settings.witness_folder,
+            trust=trust,
+        ) as bank,
+        watched(bank, vault) as watch,
+    ):
+        served = application(bank, limits=limits, vault=trust.vault, watch=watch)
+        http = HttpServer(served, limits=limits)
         port = await http.start(host=host, port=settings.port)
         _spare_the_loop()
         announce(f"http://{host}:{port}")
@@ -90,8 +109,21 @@ def _spare_the_loop() -> None:
     gc.disable()
 
 
-def application(bank: Bank, *, limits: Limits) -> Application:
-    """The whole HTTP interface of an open bank."""
+def application(
+    bank: Bank,
+    *,
+    limits: Limits,
+    vault: AsyncVaultClient | None = None,
+    watch: VaultWatch | None = None,
+) -> Application:
+    """The whole HTTP interface of an open bank.
+
+    Args:
+        bank: open.
+        limits: of the interface.
+        vault: asks for personal data; without one all of that is refused as unavailable.
+        watch: sees how the vault is.
+    """
 
     async def submit(command: Command, call: web.Call) -> Answer:
         return await bank.queue(
@@ -101,9 +133,6 @@ def application(bank: Bank, *, limits: Limits) -> Application:
             key=call.key,
             at=call.ordered_at,
         )
-
-    async def record(acts: Sequence[Act]) -> None:
-        await bank.queue(RecordActs(tuple(acts)))
 
     @contextlib.asynccontextmanager
     async def writes() -> AsyncIterator[AsyncConnection[TupleRow]]:
@@ -117,6 +146,8 @@ def application(bank: Bank, *, limits: Limits) -> Application:
             Check("writer", is_ok=bank.conveyor.unavailable is None),
             Check("log", is_ok=not bank.consumers.alarms),
             Check("evidence", is_ok=bank.notary.alarm is None),
+            # Payments go on while it is sealed, and those of usual customers while it is away.
+            Check("vault", is_ok=watch is not None and watch.state == "open", is_vital=False),
         )
 
     registry = CollectorRegistry()
@@ -134,9 +165,10 @@ def application(bank: Bank, *, limits: Limits) -> Application:
         clock=_clock,
         tokeniser=bank.tokeniser,
         policy_of=bank.rooms.policy_of,
-        record=record,
+        record=functools.partial(_record, bank),
         callbacks=bank.rooms.callbacks,
         callback_master=bank.callback_master,
+        vault=vault_port(vault),
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
@@ -145,6 +177,29 @@ def application(bank: Bank, *, limits: Limits) -> Application:
     )
     system.is_draining = lambda: served.is_draining
     return served
+
+
+def vault_port(vault: AsyncVaultClient | None) -> identity.AskVault:
+    """What asks the vault; of a bank without one, what says so."""
+    return _no_vault if vault is None else vault.ask
+
+
+async def _no_vault(request: object) -> NoReturn:
+    del request
+    message = "this bank runs without a vault"
+    raise VaultUnavailable(message)
+
+
+async def _record(bank: Bank, acts: Sequence[Act]) -> None:
+    """Have acts in the log before anybody sees what they were for.
+
+    Raises:
+        BankUnavailable: they cannot be recorded; then nobody may see it.
+    """
+    answer = await bank.submit(RecordActs(tuple(acts)))
+    if answer.status != _OK:
+        message = "what is done cannot be recorded now, so it is not done"
+        raise BankUnavailable(message)
 
 
 def _clock() -> datetime:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from prometheus_client import CollectorRegistry
 from psycopg import AsyncConnection
@@ -14,9 +14,9 @@ import scudo
 from scudo import decisions, fabric, identity, ledger, payments
 from scudo.bootstrap import CATALOGUE
 from scudo.decisions import Policy, load_policy
-from scudo.fabric import Answer, Command, Tokeniser, web
+from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
 from scudo.governance import Act, Recorder, callbacks
-from scudo.identity import Clients
+from scudo.identity import AskVault, Clients
 from scudo.interfaces.http import Check, System, openapi_document
 
 #: CloudEvents source of every event of this unit.
@@ -35,8 +35,9 @@ class Ports:
         clients: whose tokens are good.
         clock: what time it is.
         tokeniser: turns devices, cards and the like into tokens.
+        vault: asks the vault for everything else.
+        record: has acts in the log before it returns.
         policy_of: finds the policy that a decision names.
-        record: records acts in the audit trail.
         callbacks: keys and reactions of inbound callbacks.
         callback_master: what their shared secrets are derived from.
     """
@@ -46,9 +47,10 @@ class Ports:
     writes: web.Reads
     clients: Clients
     clock: web.Clock
-    tokeniser: Tokeniser
-    policy_of: Callable[[bytes], Policy]
+    tokeniser: Tokens
+    vault: AskVault
     record: Recorder
+    policy_of: Callable[[bytes], Policy]
     callbacks: callbacks.Callbacks
     callback_master: bytes
 
@@ -70,6 +72,13 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         ),
         *identity.routes.operations(
             submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
+        ),
+        *identity.persons.routes.operations(
+            submit=submit,
+            reads=reads,
+            ask=ports.vault,
+            record=ports.record,
+            tokens=ports.tokeniser,
         ),
         *ledger.routes.operations(
             submit=submit,
@@ -99,8 +108,9 @@ def describe_without_bank() -> dict[str, Any]:
         clients=Clients(),
         clock=lambda: datetime.now(UTC),
         tokeniser=Tokeniser(bytes(32)),
-        policy_of=lambda _hash: load_policy(),
+        vault=_no_vault,
         record=_no_record,
+        policy_of=lambda _hash: load_policy(),
         callbacks=callbacks.Callbacks(),
         callback_master=bytes(32),
     )
@@ -119,7 +129,12 @@ def _no_writer(command: Command, call: web.Call) -> Awaitable[Answer]:
     raise AssertionError(_ONLY_DESCRIBED)
 
 
-def _no_record(acts: Sequence[Act]) -> Awaitable[None]:
+async def _no_vault(request: object) -> NoReturn:
+    del request
+    raise AssertionError(_ONLY_DESCRIBED)
+
+
+async def _no_record(acts: Sequence[Act]) -> None:
     del acts
     raise AssertionError(_ONLY_DESCRIBED)
 

@@ -23,6 +23,7 @@ import structlog
 import uvloop
 
 from scudo import vault
+from scudo.bootstrap.trust import SIGNING_KEYS, TOKEN_KEY
 from scudo.fabric import postgres, telemetry
 from scudo.fabric import settings as environment
 from scudo.kernel import Refusal
@@ -46,7 +47,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
         socket: where to answer.
         user, group: to run as, by id.
         callers, keepers: who may ask, by id.
-        token_key: that the bank made tokens with so far, if any.
+        token_key: that the bank made tokens with before it had a vault, if any.
+        signing_seeds: that it signed with, oldest first.
         cached_age_us: how old keys in memory become; none for the usual age.
         reads_per_second: quotas in place of the usual ones, by purpose.
     """
@@ -60,6 +62,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     callers: tuple[int, ...]
     keepers: tuple[int, ...]
     token_key: bytes | None = None
+    signing_seeds: tuple[vault.SigningSeed, ...] = ()
     cached_age_us: int | None = None
     reads_per_second: dict[str, int] = {}
 
@@ -162,7 +165,7 @@ def start(
         for user in users
     ]
     place = postgres.place_socket(folder, account, guest=guests[0] if guests else None, name=SOCKET)
-    token_key = settings.home / "token.key"
+    former = _former_keys(settings.home)
     descriptors = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (folder, erasures)]
     try:
         launch = Launch(
@@ -174,7 +177,12 @@ def start(
             group=account.group_id,
             callers=tuple({os.geteuid(), *(user.pw_uid for user in users)}),
             keepers=(os.geteuid(),),
-            token_key=token_key.read_bytes() if token_key.exists() else None,
+            token_key=next((path.read_bytes() for path in former if path.name == TOKEN_KEY), None),
+            signing_seeds=tuple(
+                vault.SigningSeed(path.stem.rpartition("-")[0], path.read_bytes())
+                for path in former
+                if path.name != TOKEN_KEY
+            ),
             cached_age_us=cached_age_us,
             reads_per_second=reads_per_second or {},
         )
@@ -193,7 +201,19 @@ def start(
             os.close(descriptor)
     running = VaultProcess(socket=place / SOCKET, user=account.user_id, process=process)
     _demand_answering(running, launch)
+    # It answers, so it has them on its disk; killed before this, the next start sees that.
+    for path in former:
+        path.unlink()
     return running
+
+
+def _former_keys(home: Path) -> list[Path]:
+    """Files of keys that a bank held itself before it had a vault; signing keys oldest first."""
+    token_key = home / TOKEN_KEY
+    return [
+        *sorted((home / SIGNING_KEYS).glob("*-*.key")),
+        *([token_key] if token_key.exists() else []),
+    ]
 
 
 def _peer(name: str) -> pwd.struct_passwd:
@@ -286,7 +306,9 @@ async def _serve(launch: Launch) -> None:
     custody = vault.Custody(
         vault.Database(launch.dsn),
         folder=folder,
-        keys=vault.FileKeyStore(folder, token_key=launch.token_key),
+        keys=vault.FileKeyStore(
+            folder, token_key=launch.token_key, signing_seeds=launch.signing_seeds
+        ),
         erasures=vault.Erasures(vault.Folder(launch.erasures)),
         clock=vault.Clock(
             wall_us=lambda: time.time_ns() // 1_000,

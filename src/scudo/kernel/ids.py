@@ -39,6 +39,7 @@ class Prefix(StrEnum):
     DEVICE = "dev"
     NETWORK = "ip"
     CARD = "crd"
+    CARD_REFERENCE = "crf"
     MERCHANT = "mer"
     OPERATOR = "opr"
     PARTNER = "ptn"
@@ -67,6 +68,7 @@ EventId = Annotated[int, _kind(Prefix.EVENT)]
 DeviceToken = Annotated[int, _kind(Prefix.DEVICE)]
 NetworkToken = Annotated[int, _kind(Prefix.NETWORK)]
 CardToken = Annotated[int, _kind(Prefix.CARD)]
+CardReference = Annotated[int, _kind(Prefix.CARD_REFERENCE)]
 MerchantToken = Annotated[int, _kind(Prefix.MERCHANT)]
 OperatorId = Annotated[int, _kind(Prefix.OPERATOR)]
 PartnerId = Annotated[int, _kind(Prefix.PARTNER)]

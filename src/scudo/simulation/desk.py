@@ -13,6 +13,7 @@ from scudo.fabric import (
     Answer,
     Command,
     Head,
+    Tokens,
     idempotency_digest,
     queries,
 )
@@ -34,8 +35,8 @@ class Desk(Protocol):
     def head(self) -> Head | None:
         """Where the log stands; None if the bank does not tell."""
 
-    def token(self, kind: str, value: str) -> int:
-        """Token of a value of a kind."""
+    async def tokens(self, named: Sequence[tuple[str, str]]) -> Sequence[int]:
+        """Tokens of values, each named with its kind, in their order."""
 
     def send(self, command: Command, *, key: str, at: int) -> Future[Answer]:
         """Hand in a command for an instant of the log (microseconds)."""
@@ -72,7 +73,7 @@ class OwnDesk:
         *,
         client: int,
         head: Callable[[], Head | None],
-        token: Callable[[str, str], int],
+        tokens: Tokens,
         connection: AsyncConnection[TupleRow],
     ) -> None:
         """Take a place.
@@ -81,14 +82,18 @@ class OwnDesk:
             queue: the bank's.
             client: whose keys are used; the same for every run of the same file.
             head: tells where the log stands.
-            token: makes a token of a kind and a value.
+            tokens: the bank's.
             connection: for reads beside the writer.
         """
         self._queue = queue
         self._client = client
         self._connection = connection
         self.head = head
-        self.token = token
+        self._tokens = tokens
+
+    async def tokens(self, named: Sequence[tuple[str, str]]) -> Sequence[int]:
+        """Tokens of values, each named with its kind, in their order."""
+        return await self._tokens.tokens(named)
 
     def send(self, command: Command, *, key: str, at: int) -> Future[Answer]:
         """Queue a command at an instant of the log (microseconds)."""

@@ -119,6 +119,7 @@ class Living:
         self._people: list[int] = []
         self._shops: list[int] = []
         self._due: list[_Act] = []
+        self._tokens: dict[tuple[str, str], int] = {}
         self._count = 0
         self._lived = Lived()
 
@@ -135,6 +136,7 @@ class Living:
         return self._lived
 
     async def _live(self, planned: tuple[Step, ...], name: str, watch: Watch) -> None:
+        await self._learn_tokens(planned)
         steps = self._acts(planned, name)
         upcoming = next(steps, None)
         while upcoming is not None or self._due:
@@ -260,17 +262,44 @@ class Living:
         if following is not None:
             heapq.heappush(self._due, self._act(at + wait, payment, following))
 
+    async def _learn_tokens(self, planned: tuple[Step, ...]) -> None:
+        """Have tokens made of everything that the steps name."""
+        named: dict[tuple[str, str], None] = {}
+        for step in planned:
+            match step:
+                case CardUse():
+                    named |= dict.fromkeys((self._card_of(step), self._shop_of(step)))
+                    named |= dict.fromkeys(self._place_of(step))
+                case Remittance():
+                    named |= dict.fromkeys(self._place_of(step))
+                case _:
+                    pass
+        wanted = [one for one in named if one not in self._tokens]
+        made = await self._desk.tokens(wanted)
+        self._tokens.update(zip(wanted, made, strict=True))
+
+    def _card_of(self, use: CardUse) -> tuple[str, str]:
+        return "card", f"{self._day.name}:card-{use.person}"
+
+    def _shop_of(self, use: CardUse) -> tuple[str, str]:
+        return "merchant", f"{self._day.name}:shop-{use.shop}"
+
+    @staticmethod
+    def _place_of(step: CardUse | Remittance) -> list[tuple[str, str]]:
+        found = (("device", step.device), ("ip", step.ip))
+        return [(kind, value) for kind, value in found if value is not None]
+
     def _card(self, use: CardUse) -> AuthoriseCard:
-        shop, place, token = self._day.world.shops[use.shop], use.place, self._desk.token
+        shop, place, tokens = self._day.world.shops[use.shop], use.place, self._tokens
         return AuthoriseCard(
             account=self._people[use.person],
             amount=use.amount,
             currency=_EURO,
-            card=token("card", f"{self._day.name}:card-{use.person}"),
-            merchant=token("merchant", f"{self._day.name}:shop-{use.shop}"),
+            card=tokens[self._card_of(use)],
+            merchant=tokens[self._shop_of(use)],
             merchant_account=self._shops[use.shop],
-            device=None if use.device is None else token("device", use.device),
-            ip=None if use.ip is None else token("ip", use.ip),
+            device=None if use.device is None else tokens["device", use.device],
+            ip=None if use.ip is None else tokens["ip", use.ip],
             mcc=shop.mcc,
             country=_ITALY,
             latitude_e4=None if place is None else place.latitude_e4,
@@ -287,8 +316,8 @@ class Living:
             credit=self._people[sent.payee],
             amount=sent.amount,
             currency=_EURO,
-            device=self._desk.token("device", sent.device),
-            ip=self._desk.token("ip", sent.ip),
+            device=self._tokens["device", sent.device],
+            ip=self._tokens["ip", sent.ip],
             country=_ITALY,
             latitude_e4=None,
             longitude_e4=None,

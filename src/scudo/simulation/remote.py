@@ -56,10 +56,9 @@ class RemoteDesk:
         """Where the log stands is not told over HTTP; the server refuses what does not fit."""
         return None
 
-    def token(self, kind: str, value: str) -> int:
-        """A number to stand for a value until the bank makes its own token of it."""
-        del kind
-        return int(value.rpartition(":")[2]) + 1
+    async def tokens(self, named: Sequence[tuple[str, str]]) -> Sequence[int]:
+        """Numbers to stand for values until the bank makes its own tokens of them."""
+        return [int(value.rpartition(":")[2]) + 1 for _, value in named]
 
     def send(self, command: Command, *, key: str, at: int) -> asyncio.Future[Answer]:
         """Hand in a command, to be sent when all before it were answered."""

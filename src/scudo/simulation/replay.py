@@ -10,7 +10,7 @@ second run finds by the keys where the first one stopped.
 import asyncio
 import gc
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -247,12 +247,16 @@ class Replay:
         spent = self._file.customers(start, stop)
         payers = await self._open("customer", [number for number, _ in spent], at)
         await self._open("terminal", self._file.terminals(start, stop), at)
-        for number in payers:
-            self._cards[number] = self._desk.token("card", f"handbook:card:{number}")
-        for number in self._accounts["terminal"].keys() - self._merchants.keys():
-            self._merchants[number] = self._desk.token("merchant", f"handbook:terminal:{number}")
+        shops = self._accounts["terminal"].keys() - self._merchants.keys()
+        self._cards |= await self._tokens("card", "handbook:card", payers)
+        self._merchants |= await self._tokens("merchant", "handbook:terminal", shops)
         if not is_funded:
             await self._all(self._funding(start, spent, at))
+
+    async def _tokens(self, kind: str, prefix: str, numbers: Collection[int]) -> dict[int, int]:
+        """Token of each numbered card or terminal."""
+        tokens = await self._desk.tokens([(kind, f"{prefix}:{number}") for number in numbers])
+        return dict(zip(numbers, tokens, strict=True))
 
     async def _open(self, kind: str, numbers: list[int], at: int) -> list[int]:
         accounts = self._accounts[kind]

@@ -9,6 +9,7 @@ What may be asked is the list of requests in `wire`; what may be kept, read and 
 for which purposes, is declared in `model`.
 """
 
+from scudo.vault import errors, events
 from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, Why
 from scudo.vault.client import AsyncVaultClient, VaultClient
 from scudo.vault.custody import Clock, Custody, Limits
@@ -18,15 +19,26 @@ from scudo.vault.errors import (
     REFUSALS,
     RootPresent,
     VaultFolderUnfit,
+    VaultQuota,
     VaultRefusal,
+    VaultRunning,
     VaultSealed,
     VaultUnavailable,
 )
 from scudo.vault.folder import Folder
 from scudo.vault.hygiene import become, harden
-from scudo.vault.keystore import ED25519, ML_DSA_65, FileKeyStore, KeyStore
+from scudo.vault.keeping import KeyKeeper, NoteKeys, keys_in_use
+from scudo.vault.keystore import (
+    ED25519,
+    ML_DSA_65,
+    OPERATIONAL_FILE,
+    FileKeyStore,
+    KeyStore,
+    SigningSeed,
+)
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.server import Peers, listening
+from scudo.vault.tokens import VaultTokens
 from scudo.vault.wire import (
     CommitRoot,
     ErasePerson,
@@ -41,6 +53,7 @@ from scudo.vault.wire import (
     PutPerson,
     ReadCard,
     ReadFields,
+    Request,
     RotateOperational,
     RotateUnit,
     Seal,
@@ -49,12 +62,14 @@ from scudo.vault.wire import (
     Status,
     Sweep,
     Tokenise,
+    TokeniseAll,
     Unseal,
 )
 
 __all__ = [
     "ED25519",
     "ML_DSA_65",
+    "OPERATIONAL_FILE",
     "REFUSALS",
     "ROOT_FILE",
     "AsyncVaultClient",
@@ -70,10 +85,12 @@ __all__ = [
     "FindPerson",
     "FindToken",
     "Folder",
+    "KeyKeeper",
     "KeyStore",
     "Limits",
     "LinkToken",
     "ListSigningKeys",
+    "NoteKeys",
     "Peers",
     "PrepareDevelopmentRoot",
     "PrepareRoot",
@@ -81,6 +98,7 @@ __all__ = [
     "PutPerson",
     "ReadCard",
     "ReadFields",
+    "Request",
     "RootPresent",
     "RotateOperational",
     "RotateUnit",
@@ -89,18 +107,26 @@ __all__ = [
     "Sign",
     "Signature",
     "SigningKey",
+    "SigningSeed",
     "Status",
     "StatusShown",
     "Sweep",
     "Tokenise",
+    "TokeniseAll",
     "Unseal",
     "VaultClient",
     "VaultFolderUnfit",
+    "VaultQuota",
     "VaultRefusal",
+    "VaultRunning",
     "VaultSealed",
+    "VaultTokens",
     "VaultUnavailable",
     "Why",
     "become",
+    "errors",
+    "events",
     "harden",
+    "keys_in_use",
     "listening",
 ]

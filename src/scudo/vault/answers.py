@@ -84,6 +84,8 @@ class StatusShown(Answer, frozen=True, tag=True):
         unit: number of the unit key that new keys are wrapped by; 0 while sealed.
         keys_left: that are still wrapped by older unit keys.
         token_version: of new tokens.
+        root: id of the root, in hex; empty without one.
+        signing: id of the key that signs, by algorithm.
         cached_keys: person keys in memory.
         refused: how many reads went beyond the quota of each purpose.
         user: operating-system user of the process.
@@ -96,6 +98,8 @@ class StatusShown(Answer, frozen=True, tag=True):
     unit: int
     keys_left: int
     token_version: int
+    root: str
+    signing: dict[str, str]
     cached_keys: int
     refused: dict[str, int]
     user: int
@@ -132,10 +136,16 @@ class SigningKeys(Answer, frozen=True, tag=True):
 
 
 class PersonPut(Answer, frozen=True, tag=True):
-    """Tokens of the fields by which events know a person, and the version of their key."""
+    """Tokens of the fields by which events know a person, and what rules may know of them.
+
+    Attributes:
+        token_version: of the key of the tokens.
+        age_band: years of age, as `18-24`; None if no date of birth was put.
+    """
 
     tokens: dict[str, int]
     token_version: int
+    age_band: str | None = None
 
 
 class FieldsRead(Answer, frozen=True, tag=True):
@@ -153,10 +163,17 @@ class PersonsFound(Answer, frozen=True, tag=True):
 
 
 class Erased(Answer, frozen=True, tag=True):
-    """A person is erased; when, in microseconds since 1970, and whether anything was there."""
+    """A person is erased.
+
+    Attributes:
+        at: microseconds since 1970.
+        was_known: whether anything was there.
+        destroyed: how many keys, fields, look-ups, links of tokens, and cards.
+    """
 
     at: int
     was_known: bool
+    destroyed: dict[str, int] = {}
 
 
 class CardPut(Answer, frozen=True, tag=True):

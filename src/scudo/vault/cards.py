@@ -28,6 +28,7 @@ from scudo.vault.ring import Ring, card_key_place
 
 _SQL: Final = queries("scudo.vault")
 _READS: Final = queries("scudo.vault", "reads.sql")
+_NO_CARD: Final = "the vault holds no such card"
 
 
 class Cards:
@@ -109,15 +110,22 @@ class Cards:
         await connection.execute(_SQL["renew_card"], {"id": card, "sealed": again})
         return int(card)
 
-    async def show(self, card: int, *, read: Read) -> tuple[str, str]:
+    async def show(self, card: int, person: int, *, read: Read) -> tuple[str, str]:
         """The first six and the last four digits of a card.
 
+        Args:
+            card: its reference.
+            person: whose it must be; 0: whose ever it is.
+            read: as it is recorded.
+
         Raises:
-            CardNotFound: there is none.
+            CardNotFound: there is none, or it is another person's.
             VaultSealed: there are no keys.
         """
         self._ring.demand_open()
         row = await self._row(card, operation="show_card", read=read)
+        if person not in {0, row[3]}:
+            raise CardNotFound(_NO_CARD, field="card")
         return row[6], row[7]
 
     async def read(self, card: int, *, read: Read) -> tuple[str, str]:
@@ -162,8 +170,7 @@ class Cards:
         asked = {**read.row(), "card": card, "operation": operation}
         rows = await self._database.ask(_READS["read_card"], asked)
         if not rows:
-            message = "the vault holds no such card"
-            raise CardNotFound(message, field="card")
+            raise CardNotFound(_NO_CARD, field="card")
         return rows[0]
 
 

@@ -18,12 +18,14 @@ from scudo.vault.folder import Folder
 from scudo.vault.keys import KeyCache
 from scudo.vault.keystore import KeyStore
 from scudo.vault.model import (
+    BIRTH_DATE,
     CARD_NUMBER,
     FIELDS,
     NETWORK,
     PURPOSES,
     TOKEN_KINDS,
     DataClass,
+    age_band,
     demand_field,
     demand_purpose,
     demand_value,
@@ -36,6 +38,12 @@ _log = structlog.get_logger("scudo.vault")
 
 CACHED_KEYS_MAX: Final = 20_000
 CACHED_AGE_US: Final = 60 * 1_000_000
+#: What operational keys do for callers in a second. Eight times what the fastest payments need,
+#: and far too few to try out all card numbers of an issuer; a notary signs once in seconds.
+TOKENS_PER_SECOND: Final = 100_000
+SIGNATURES_PER_SECOND: Final = 100
+_TOKENISE: Final = "tokenise"
+_SIGN: Final = "sign"
 #: Keys that one step of the sweep in the background moves.
 SWEPT_AT_ONCE: Final = 200
 
@@ -55,7 +63,7 @@ class Limits:
     Attributes:
         cached_keys: person keys in memory at most.
         cached_age_us: how old they become.
-        reads_per_second: of each purpose, in place of what the model says.
+        reads_per_second: of each purpose, and of `tokenise` and `sign`, in place of the usual.
     """
 
     cached_keys: int = CACHED_KEYS_MAX
@@ -96,6 +104,7 @@ class Custody:
         self._clock = clock
         self._cache = KeyCache(size=limits.cached_keys, age_us=limits.cached_age_us)
         per_second = {name: one.reads_per_second for name, one in PURPOSES.items()}
+        per_second |= {_TOKENISE: TOKENS_PER_SECOND, _SIGN: SIGNATURES_PER_SECOND}
         self._quotas = Quotas({**per_second, **(limits.reads_per_second or {})})
         self._ring = Ring(database, folder)
         self._persons = Persons(database, self._ring, keys, cache=self._cache, erasures=erasures)
@@ -104,6 +113,7 @@ class Custody:
         self._handlers: dict[type, _Handler] = {
             wire.Status: self._status,
             wire.Tokenise: self._tokenise,
+            wire.TokeniseAll: self._tokenise_all,
             wire.Sign: self._sign,
             wire.ListSigningKeys: self._list_signing_keys,
             wire.PutPerson: self._put_person,
@@ -201,6 +211,10 @@ class Custody:
             unit=self._ring.unit_number,
             keys_left=await self._ring.count_left(),
             token_version=self._keys.token_version,
+            root=self._ring.root_id.hex(),
+            signing={
+                key.algorithm: key.key_id for key in self._keys.signing_keys() if key.is_active
+            },
             cached_keys=len(self._cache),
             refused=dict(self._quotas.refused),
             user=os.geteuid(),
@@ -209,12 +223,18 @@ class Custody:
     # ---- operational keys: also while sealed
 
     async def _tokenise(self, request: wire.Tokenise) -> answers.Tokens:
+        self._count(_TOKENISE, len(request.values))
         version = request.version or self._keys.token_version
         tokens = self._persons.tokens(request.kind, request.values, version=version)
         return answers.Tokens(version, tokens)
 
+    async def _tokenise_all(self, request: wire.TokeniseAll) -> answers.Tokens:
+        self._count(_TOKENISE, len(request.named))
+        return answers.Tokens(self._keys.token_version, self._persons.tokens_of(request.named))
+
     async def _sign(self, request: wire.Sign) -> answers.Signature:
-        return self._keys.sign(request.algorithm, request.data)
+        self._count(_SIGN, 1)
+        return self._keys.sign(request.algorithm, request.data, key_id=request.key_id)
 
     async def _list_signing_keys(self, _request: wire.ListSigningKeys) -> answers.SigningKeys:
         return answers.SigningKeys(tuple(self._keys.signing_keys()))
@@ -228,7 +248,10 @@ class Custody:
     async def _put_person(self, request: wire.PutPerson) -> answers.PersonPut:
         fields = {name: demand_value(name, value) for name, value in request.fields.items()}
         tokens = await self._persons.put(request.person, fields)
-        return answers.PersonPut(tokens, self._keys.token_version)
+        birth = fields.get(BIRTH_DATE)
+        today = instant(self._clock.wall_us()).date()
+        band = None if birth is None else age_band(birth, today=today)
+        return answers.PersonPut(tokens, self._keys.token_version, band)
 
     async def _link_token(self, request: wire.LinkToken) -> answers.Tokens:
         token = await self._persons.link(request.person, request.kind, request.value)
@@ -258,7 +281,7 @@ class Custody:
         return answers.PersonsFound(found, _found(found, request.kind, read))
 
     async def _erase_person(self, request: wire.ErasePerson) -> answers.Erased:
-        at, was_known = await self._persons.erase(
+        at, destroyed = await self._persons.erase(
             Erasure(
                 person=request.person,
                 at=self._clock.wall_us(),
@@ -267,7 +290,7 @@ class Custody:
                 correlation=request.correlation,
             )
         )
-        return answers.Erased(at, was_known)
+        return answers.Erased(at, bool(destroyed.get("keys")), destroyed)
 
     # ---- cards
 
@@ -278,7 +301,7 @@ class Custody:
     async def _show_card(self, request: wire.ShowCard) -> answers.CardShown:
         demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
         read = self._allow(request.why, 1)
-        first_six, last_four = await self._cards.show(request.card, read=read)
+        first_six, last_four = await self._cards.show(request.card, request.person, read=read)
         facts = _given(_Subject("show_card", "card", request.card, (CARD_NUMBER,)), read)
         return answers.CardShown(first_six, last_four, facts)
 
@@ -339,6 +362,14 @@ class Custody:
         return answers.Done()
 
     # ---- what is read, and why
+
+    def _count(self, what: str, values: int) -> None:
+        """Count a use of the operational keys.
+
+        Raises:
+            VaultQuota: there were too many lately.
+        """
+        self._quotas.take(what, values, now=self._clock.monotonic_us())
 
     def _allow(self, why: answers.Why, values: int) -> Read:
         """Count a read of values; gives it with its time.

@@ -20,6 +20,8 @@ from scudo.vault.folder import Folder
 FILE: Final = "erasures.jsonl"
 _SQL: Final = queries("scudo.vault")
 _AT_ONCE: Final = 1_000
+#: What `count_kept` counts.
+_KEPT: Final = ("keys", "fields", "look_ups", "links", "cards")
 _log = structlog.get_logger("scudo.vault")
 
 
@@ -105,11 +107,11 @@ class Erasures:
                 raise VaultFolderUnfit(message) from None
 
 
-async def erase(connection: Connection, erasure: Erasure) -> tuple[Erasure, bool]:
+async def erase(connection: Connection, erasure: Erasure) -> tuple[Erasure, dict[str, int]]:
     """Destroy a person's key and all that hangs on it, in the caller's transaction.
 
     Returns:
-        The erasure as it stands, which is the first one, and whether a key was there.
+        The erasure as it stands, which is the first one, and how much of what was destroyed.
     """
     person = {"person": erasure.person}
     await connection.execute(_SQL["lock_person"], person)
@@ -118,5 +120,7 @@ async def erase(connection: Connection, erasure: Erasure) -> tuple[Erasure, bool
         row = await (await connection.execute(_SQL["find_erasure"], person)).fetchone()
         assert row is not None, "an erasure that is in the way is there"
         erasure = Erasure(erasure.person, micros(row[0]), *row[1:])
-    dropped = await connection.execute(_SQL["drop_person_key"], person)
-    return erasure, bool(dropped.rowcount)
+    cursor = await connection.execute(_SQL["count_kept"], person)
+    kept = dict(zip(_KEPT, await cursor.fetchone() or (), strict=True))
+    await connection.execute(_SQL["drop_person_key"], person)
+    return erasure, kept

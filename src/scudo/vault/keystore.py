@@ -17,7 +17,7 @@ from scudo.vault.answers import Signature, SigningKey
 from scudo.vault.errors import KeyUnknown, VaultFolderUnfit
 from scudo.vault.folder import Folder
 
-FILE: Final = "operational.keys"
+OPERATIONAL_FILE: Final = "operational.keys"
 ED25519: Final = "ed25519"
 ML_DSA_65: Final = "ml-dsa-65"
 #: What `rotate` renews: a signing algorithm, or the key of tokens.
@@ -44,11 +44,11 @@ class KeyStore(Protocol):
     def signing_keys(self) -> Sequence[SigningKey]:
         """Every public key, retired ones too; one of each algorithm signs."""
 
-    def sign(self, algorithm: str, data: bytes) -> Signature:
-        """Sign with the newest key of an algorithm.
+    def sign(self, algorithm: str, data: bytes, *, key_id: str = "") -> Signature:
+        """Sign with the newest key of an algorithm, if it is the one that is named, if one is.
 
         Raises:
-            KeyUnknown: there is no such algorithm.
+            KeyUnknown: there is no such algorithm, or the key that is named does not sign.
         """
 
     def rotate(self, which: str) -> None:
@@ -59,7 +59,9 @@ class KeyStore(Protocol):
         """
 
 
-class _Signer(msgspec.Struct, frozen=True):
+class SigningSeed(msgspec.Struct, frozen=True):
+    """A private signing key: its algorithm and the 32 bytes that it is made from."""
+
     algorithm: str
     seed: bytes
 
@@ -67,16 +69,22 @@ class _Signer(msgspec.Struct, frozen=True):
         return f"<{self.algorithm} key>"
 
     def private(self) -> _Private:
+        """Make the key."""
         if self.algorithm == ED25519:
             return Ed25519PrivateKey.from_private_bytes(self.seed)
         return MLDSA65PrivateKey.from_seed_bytes(self.seed)
 
 
 class _Stored(msgspec.Struct):
-    """The file: token keys by version from 1, and signing seeds, oldest first."""
+    """The file: token keys by version from 1, and signing seeds, oldest first.
+
+    Attributes:
+        is_settled: whether the keys of a bank from before are in it; what is not, never will be.
+    """
 
     tokens: list[bytes]
-    signers: list[_Signer]
+    signers: list[SigningSeed]
+    is_settled: bool = False
 
     def __repr__(self) -> str:
         return "<operational keys>"
@@ -85,33 +93,61 @@ class _Stored(msgspec.Struct):
 class FileKeyStore:
     """Operational keys in one file that only the vault's user may read."""
 
-    def __init__(self, folder: Folder, *, token_key: bytes | None = None) -> None:
-        """Read the keys, or make them.
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        token_key: bytes | None = None,
+        signing_seeds: Sequence[SigningSeed] = (),
+    ) -> None:
+        """Read the keys, or make them; the keys of a bank from before are taken over, once.
+
+        When this returns, every key that was given is on the disk here: whoever gave it may
+        remove its own copy. A key that is given later and is not known is refused; else
+        whoever can write the bank's folder could have the vault sign with a key of theirs.
 
         Args:
             folder: of the vault.
-            token_key: that the bank made tokens with before it had a vault; becomes the
-                first version if there is no file yet.
+            token_key: that the bank made tokens with so far.
+            signing_seeds: that the bank signed with so far, oldest first.
 
         Raises:
-            VaultFolderUnfit: the file cannot be read, or others may read it.
+            VaultFolderUnfit: the file cannot be read, others may read it, or a key was given
+                that is none of this vault's.
         """
         self._folder = folder
-        folder.demand_private(FILE)
-        content = folder.find(FILE)
+        folder.demand_private(OPERATIONAL_FILE)
+        content = folder.find(OPERATIONAL_FILE)
         if content is None:
-            self._keys = _Stored(
-                [token_key or secrets.token_bytes(_SEED_BYTES)],
-                [_new_signer(ED25519), _new_signer(ML_DSA_65)],
-            )
-            self._keep()
+            self._keys = _Stored([token_key or secrets.token_bytes(_SEED_BYTES)], [])
         else:
             try:
                 self._keys = msgspec.msgpack.decode(content, type=_Stored)
             except (msgspec.DecodeError, msgspec.ValidationError):
-                message = f"{FILE} cannot be read"
+                message = f"{OPERATIONAL_FILE} cannot be read"
                 raise VaultFolderUnfit(message) from None
+        self._take_over(token_key, signing_seeds)
         self._load()
+
+    def _take_over(self, token_key: bytes | None, seeds: Sequence[SigningSeed]) -> None:
+        """Take the keys of a bank from before, the first time; later only see that they are here.
+
+        Raises:
+            VaultFolderUnfit: one of them is not.
+        """
+        keys = self._keys
+        unknown = [seed for seed in seeds if seed not in keys.signers]
+        if token_key not in {None, *keys.tokens} or (keys.is_settled and unknown):
+            message = "a key in the bank's folder is none of the vault's"
+            raise VaultFolderUnfit(message)
+        if keys.is_settled:
+            return
+        # What the bank signed with so far goes on to sign: its heads name it.
+        keys.signers += unknown
+        known = {seed.algorithm for seed in keys.signers}
+        keys.signers += [_new_signer(name) for name in (ED25519, ML_DSA_65) if name not in known]
+        keys.is_settled = True
+        self._keep()
 
     @property
     def token_version(self) -> int:
@@ -133,17 +169,20 @@ class FileKeyStore:
         """Every public key, oldest first; the last of each algorithm signs."""
         return self._public
 
-    def sign(self, algorithm: str, data: bytes) -> Signature:
-        """Sign with the newest key of an algorithm.
+    def sign(self, algorithm: str, data: bytes, *, key_id: str = "") -> Signature:
+        """Sign with the newest key of an algorithm, if it is the one that is named, if one is.
 
         Raises:
-            KeyUnknown: there is no such algorithm.
+            KeyUnknown: there is no such algorithm, or the key that is named does not sign.
         """
-        key_id, private = self._active.get(algorithm, ("", None))
+        active, private = self._active.get(algorithm, ("", None))
         if private is None:
             message = "there is no key of this algorithm"
             raise KeyUnknown(message, field="algorithm")
-        return Signature(algorithm, key_id, private.sign(data))
+        if key_id not in {"", active}:
+            message = "this key does not sign any more, or never did"
+            raise KeyUnknown(message, field="key_id")
+        return Signature(algorithm, active, private.sign(data))
 
     def rotate(self, which: str) -> None:
         """Make a new token key, or a new key of an algorithm; older ones stay known.
@@ -160,7 +199,7 @@ class FileKeyStore:
         else:
             message = "there is no operational key of this name"
             raise KeyUnknown(message, field="which")
-        before, self._keys = self._keys, _Stored(tokens, signers)
+        before, self._keys = self._keys, _Stored(tokens, signers, is_settled=True)
         try:
             self._keep()
         except OSError:
@@ -169,7 +208,7 @@ class FileKeyStore:
         self._load()
 
     def _keep(self) -> None:
-        self._folder.write(FILE, msgspec.msgpack.encode(self._keys))
+        self._folder.write(OPERATIONAL_FILE, msgspec.msgpack.encode(self._keys))
 
     def _load(self) -> None:
         self._active: dict[str, tuple[str, _Private]] = {}
@@ -186,5 +225,5 @@ class FileKeyStore:
         )
 
 
-def _new_signer(algorithm: str) -> _Signer:
-    return _Signer(algorithm, secrets.token_bytes(_SEED_BYTES))
+def _new_signer(algorithm: str) -> SigningSeed:
+    return SigningSeed(algorithm, secrets.token_bytes(_SEED_BYTES))

@@ -9,6 +9,7 @@ Source:
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Final
 
@@ -63,10 +64,13 @@ class Field:
     token: str | None = None
 
 
+#: `YYYY-MM-DD`; rules know of it how old somebody is, in bands.
+BIRTH_DATE: Final = "birth_date"
+
 FIELDS: Final[dict[str, Field]] = {
     "given_name": Field(DataClass.PERSONAL),
     "family_name": Field(DataClass.PERSONAL),
-    "birth_date": Field(DataClass.PERSONAL),
+    BIRTH_DATE: Field(DataClass.PERSONAL),
     "birth_place": Field(DataClass.PERSONAL),
     "nationality": Field(DataClass.PERSONAL),
     "address": Field(DataClass.PERSONAL),
@@ -172,10 +176,40 @@ def demand_value(name: str, value: str) -> str:
     """
     field = demand_field(name)
     fits = 0 < len(value) <= VALUE_CHARACTERS_MAX and value.strip() and value.isprintable()
+    if name == BIRTH_DATE:
+        fits = fits and _date(value) is not None
     if not fits or (field.searched_as is not None and not field.searched_as(value)):
         message = f"this is no value for {name}"
         raise FieldValueUnfit(message, field=name)
     return value
+
+
+#: First year of each band of age but the first, which goes from birth.
+_BANDS: Final = (18, 25, 35, 50, 65)
+
+
+def age_band(birth_date: str, *, today: date) -> str:
+    """How old somebody is, as rules may know it: `0-17`, `18-24`, … `65+`.
+
+    Too coarse to tell one person from another, and fine enough for who may have an account
+    and who is often cheated. Nobody is younger than nothing: a date to come counts as today.
+    """
+    born = _date(birth_date)
+    assert born is not None, "a date of birth is looked at before it is kept"
+    had_birthday = (today.month, today.day) >= (born.month, born.day)
+    years = max(0, today.year - born.year - (0 if had_birthday else 1))
+    first = max((band for band in _BANDS if band <= years), default=0)
+    following = next((band for band in _BANDS if band > years), None)
+    return f"{first}+" if following is None else f"{first}-{following - 1}"
+
+
+def _date(text: str) -> date | None:
+    try:
+        read = date.fromisoformat(text)
+    except ValueError:
+        return None
+    # Other forms of ISO 8601 are read too; a date is kept in one.
+    return read if read.isoformat() == text else None
 
 
 def searched(kind: str, value: str) -> str:

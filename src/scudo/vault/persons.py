@@ -90,6 +90,19 @@ class Persons:
             token_from(mac(token_message(kind, value), version=version)) for value in values
         )
 
+    def tokens_of(self, named: Sequence[tuple[str, str]]) -> tuple[int, ...]:
+        """Keyed tokens, of the newest key, of values of several kinds.
+
+        Raises:
+            FieldUndeclared: there are no tokens of a kind.
+        """
+        for kind in {kind for kind, _ in named}:
+            demand_kind(kind)
+        mac = self._keys.mac
+        return tuple(
+            token_from(mac(token_message(kind, value), version=0)) for kind, value in named
+        )
+
     # ---- writes
 
     async def put(self, person: int, fields: Mapping[str, str]) -> dict[str, int]:
@@ -229,20 +242,20 @@ class Persons:
             message = "this person was erased"
             raise PersonErased(message, field="person")
 
-    async def erase(self, erasure: Erasure) -> tuple[int, bool]:
-        """Forget a person for ever; gives when that was, and whether a key was there.
+    async def erase(self, erasure: Erasure) -> tuple[int, dict[str, int]]:
+        """Forget a person for ever; gives when that was, and how much was destroyed.
 
         Raises:
             ErasureNotExported: it is done, and is not yet in the list outside.
         """
         try:
             async with self._database.transaction() as connection:
-                stands, was_known = await erase(connection, erasure)
+                stands, destroyed = await erase(connection, erasure)
         finally:
             # Also when it is not known whether it was committed.
             self._cache.forget(erasure.person)
         self._erasures.export(stands)
-        return stands.at, was_known
+        return stands.at, destroyed
 
     # ---- reads
 

@@ -1,4 +1,4 @@
-"""How much may be read for each purpose: a bucket of values that fills with time."""
+"""How much may be read for each purpose, tokenised and signed: buckets that fill with time."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -31,6 +31,6 @@ class Quotas:
         used = max(0, used - (now - since) * allowed) + values * _SECOND_US
         if used > allowed * _SECOND_US:
             self.refused[purpose] += 1
-            message = f"more than {allowed} values a second were read for {purpose}"
+            message = f"more than {allowed} a second were asked for: {purpose}"
             raise VaultQuota(message, field="purpose")
         self._used[purpose] = (used, now)

@@ -112,6 +112,11 @@ class Ring:
         return self._root is not None and self._root.kind == DEVELOPMENT
 
     @property
+    def root_id(self) -> bytes:
+        """Id of the root; empty without one."""
+        return b"" if self._root is None else self._root.id
+
+    @property
     def unit_number(self) -> int:
         """Number of the unit key that new keys are wrapped by; 0 while sealed."""
         return 0 if self._units is None else self._units.number

@@ -69,11 +69,22 @@ class Tokenise(Request[Tokens], frozen=True, tag=True):
     version: Annotated[int, Meta(ge=0)] = 0
 
 
+class TokeniseAll(Request[Tokens], frozen=True, tag=True):
+    """Turn values of several kinds into keyed tokens of the newest key; also while sealed.
+
+    Attributes:
+        named: kind and value of each.
+    """
+
+    named: Annotated[tuple[tuple[Name, Value], ...], Meta(min_length=1, max_length=1_000)]
+
+
 class Sign(Request[Signature], frozen=True, tag=True):
-    """Sign bytes; also while sealed."""
+    """Sign bytes; also while sealed. A key that is named must be the one that signs now."""
 
     algorithm: Name
     data: Annotated[bytes, Meta(max_length=SIGNED_BYTES_MAX)]
+    key_id: Annotated[str, Meta(max_length=64)] = ""
 
 
 class ListSigningKeys(Request[SigningKeys], frozen=True, tag=True):
@@ -137,10 +148,11 @@ class PutCard(Request[CardPut], frozen=True, tag=True):
 
 
 class ShowCard(Request[CardShown], frozen=True, tag=True):
-    """Which card is this, for a person's eyes?"""
+    """Which card is this, for a person's eyes? Only if it is a person's, where one is named."""
 
     card: Number
     why: Why
+    person: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 
 class ReadCard(Request[CardRead], frozen=True, tag=True):
@@ -207,6 +219,7 @@ class Seal(_Keepers[Done], frozen=True, tag=True):
 AnyRequest = (
     Status
     | Tokenise
+    | TokeniseAll
     | Sign
     | ListSigningKeys
     | PutPerson

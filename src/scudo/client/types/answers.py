@@ -117,11 +117,30 @@ class CallbackList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     items: tuple[CallbackView, ...]
 
 
+class CardKept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A card's reference, the same for the same number, and the token that events have."""
+
+    id: str
+    token: str
+
+
+class CardView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """As much of a card as a person may see."""
+
+    id: str
+    first_six: str
+    last_four: str
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One part that must work before the bank can; `name` is shown to everybody."""
+    """One part of the bank; `name` is shown to everybody.
+
+    A part that is vital must work before the bank can; without another it can do less.
+    """
 
     name: str
     is_ok: bool
+    is_vital: bool = True
 
 
 class ClientToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -196,6 +215,19 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ordered_at: str
     log_position: int
     elapsed_us: tuple[int, int, int]
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person is erased: since when, and what this request destroyed.
+
+    Attributes:
+        destroyed: how many keys, fields, look-ups, links of tokens, and cards; none of them
+            if the person was erased before, or nothing was kept.
+    """
+
+    customer_id: str
+    erased_at: str
+    destroyed: dict[str, int]
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -333,6 +365,27 @@ class PaymentPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     items: tuple[PaymentView, ...]
     next_cursor: str | None
+
+
+class PersonMatches(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Customers with that value, at most a hundred; none is an answer like any other."""
+
+    customer_ids: tuple[str, ...]
+
+
+class PersonSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was kept, by name, and what rules may know of it."""
+
+    customer_id: str
+    fields: tuple[str, ...]
+    age_band: str | None
+
+
+class PersonView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Those of the fields that are kept."""
+
+    customer_id: str
+    fields: dict[str, str]
 
 
 class PublicReason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

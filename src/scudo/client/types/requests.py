@@ -122,6 +122,14 @@ class NewCapture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_final: bool = True
 
 
+class NewCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A card number to keep, never with its CVV or PIN; `expiry` is year and month, `2030-01`."""
+
+    number: str
+    expiry: str
+    customer_id: str | None = None
+
+
 class NewClient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A client of the API; with `customer_id` it sees that customer's objects only."""
 
@@ -218,10 +226,79 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     occurred_at: str | None = None
 
 
+class NewPerson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be kept of a person; what is not named stays as it is.
+
+    Attributes:
+        birth_date: year, month and day, `1815-12-10`.
+        nationality: as you write it everywhere, such as an ISO 3166-1 code.
+    """
+
+    given_name: str | None = None
+    family_name: str | None = None
+    birth_date: str | None = None
+    birth_place: str | None = None
+    nationality: str | None = None
+    address: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    alias: str | None = None
+    document_number: str | None = None
+    tax_number: str | None = None
+
+
 class NewReversal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part to take back; without amount all that is not captured."""
 
     amount_minor: int | None = None
+
+
+class PersonRead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which fields of a person, what for, and why."""
+
+    fields: tuple[
+        Literal[
+            "address",
+            "alias",
+            "birth_date",
+            "birth_place",
+            "document_number",
+            "email",
+            "family_name",
+            "given_name",
+            "nationality",
+            "phone",
+            "tax_number",
+        ],
+        ...,
+    ]
+    purpose: Literal[
+        "customer_care",
+        "investigation",
+        "notification",
+        "payment_message",
+        "privacy_request",
+        "screening",
+        "statement",
+    ]
+    reason: str
+
+
+class PersonSearch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who has this value in this field, what for, and why."""
+
+    field: Literal["alias", "document_number", "email", "phone", "tax_number"]
+    value: str
+    purpose: Literal[
+        "customer_care",
+        "investigation",
+        "notification",
+        "payment_message",
+        "privacy_request",
+        "screening",
+        "statement",
+    ]
+    reason: str
 
 
 class PingData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

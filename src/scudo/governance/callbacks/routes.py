@@ -1,5 +1,6 @@
 """HTTP operations of callbacks: those that others call, and those that keep their keys."""
 
+import contextlib
 import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from scudo.fabric import Tokeniser, web
+from scudo.fabric import Tokens, web
 from scudo.governance.acts import Act, Recorder
 from scudo.governance.callbacks.errors import (
     CallbackForged,
@@ -115,7 +116,7 @@ class CallbackDesk:
     submit: web.Submit
     record: Recorder
     clock: web.Clock
-    tokeniser: Tokeniser
+    tokeniser: Tokens
     _told: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def mount(self, callback: Callback) -> web.Operation:
@@ -201,14 +202,17 @@ class CallbackDesk:
         self._told[callback.name] = (minute, told)
         if told > _TOLD_MAX:
             return
-        network = call.arrival.network
+        network = None
+        # Without tokens the refusal is recorded all the same, and not where it came from.
+        with contextlib.suppress(Refusal):
+            (network,) = await self.tokeniser.tokens((("ip", call.arrival.network),))
         act = Act(
             actor=0,
             actor_kind=web.PrincipalKind.NOBODY,
             act="callbacks.take",
             object=callback.name,
             result=code,
-            network=self.tokeniser.token("ip", network) if network else None,
+            network=network,
             trace=call.trace_id,
         )
         await self.record((act,))

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from scudo import identity
 from scudo.bootstrap import migrate_all
-from scudo.fabric import load_key, postgres, telemetry, web
+from scudo.fabric import postgres, telemetry, web
 from scudo.fabric import settings as environment
 from scudo.identity import SCOPES
 from scudo.interfaces.cli.errors import BankNotFound, ScopesMissing
@@ -70,14 +70,13 @@ def init(*, wants_new_token: bool, is_json: bool) -> int:
 def prepare(
     settings: Settings, dsn: postgres.Dsn, *, wants_new_token: bool = False
 ) -> tuple[bool, str | None]:
-    """Bring schema, key and administrator into place.
+    """Bring schema and administrator into place.
 
     Returns:
         Whether anything was made, and the administrator's token if it is new.
     """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     applied = migrate_all(dsn)
-    load_key(settings.home / "token.key")
     path = token_path(settings)
     if not wants_new_token and _is_known(dsn, path):
         return bool(applied), None

@@ -14,9 +14,10 @@ import uvloop
 from rich.table import Table
 
 from scudo import identity
-from scudo.bootstrap import Bank, open_bank
+from scudo.bootstrap import Bank, open_bank, trust_in_vault
 from scudo.client import AsyncClient, BankUnreachable, ClientRefusal
 from scudo.fabric import BankUnavailable, Limits, WriterFenced, postgres
+from scudo.interfaces import guarding
 from scudo.interfaces.cli.errors import ServerRefused, TokenMissing
 from scudo.interfaces.cli.installing import Settings, prepare, settings_now, token_path
 from scudo.interfaces.cli.terminal import INTERRUPTED, NOT_OK, OK, Step, Terminal
@@ -80,16 +81,33 @@ async def _in_process(
     limits = Limits(batch=PAGE, queue=_QUEUE)
     description = f"scudo replay, process {os.getpid()}"
     async with (
-        open_bank(
-            postgres.database_from(settings),
-            home=settings.home,
-            description=description,
-            witness=settings.witness_folder,
-            limits=limits,
-        ) as bank,
+        opened_bank(settings, description=description, limits=limits) as bank,
         desk_at(bank, client=_CLIENT) as desk,
     ):
         return await _run(Replay(file, desk, limit=limit), terminal, belt=bank.belt)
+
+
+@contextlib.asynccontextmanager
+async def opened_bank(
+    settings: Settings, *, description: str, limits: Limits | None = None
+) -> AsyncIterator[Bank]:
+    """Open the bank in this process, with its vault in another."""
+    server = postgres.database_from(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        guard = await asyncio.to_thread(
+            stack.enter_context, guarding.guarded(settings, server=server)
+        )
+        trust = await stack.enter_async_context(trust_in_vault(guard.socket))
+        yield await stack.enter_async_context(
+            open_bank(
+                server,
+                home=settings.home,
+                description=description,
+                witness=settings.witness_folder,
+                trust=trust,
+                limits=limits,
+            )
+        )
 
 
 @contextlib.asynccontextmanager
@@ -107,7 +125,7 @@ async def desk_at(bank: Bank, *, client: str) -> AsyncIterator[OwnDesk]:
             bank.queue,
             client=number,
             head=lambda: bank.conveyor.head,
-            token=bank.tokeniser.token,
+            tokens=bank.tokeniser,
             connection=connection,
         )
 

@@ -17,11 +17,10 @@ from rich.panel import Panel
 from rich.table import Table
 
 from scudo import decisions
-from scudo.bootstrap import open_bank
 from scudo.fabric import postgres
 from scudo.interfaces.cli.explaining import explained, panel
 from scudo.interfaces.cli.installing import Settings, prepare, settings_now
-from scudo.interfaces.cli.replaying import desk_at
+from scudo.interfaces.cli.replaying import desk_at, opened_bank
 from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
 from scudo.interfaces.cli.verifying import audit
 from scudo.simulation import Day, Label, Lived, Living, Told, make_day, redecide
@@ -98,12 +97,7 @@ async def _live(day: Day, settings: Settings, terminal: Terminal) -> Lived:
     terminal.say(_step(2, f"A day: {len(day.steps) - 1:,} payments, scams among them"))
     description = f"scudo demo, process {os.getpid()}"
     async with (
-        open_bank(
-            postgres.database_from(settings),
-            home=settings.home,
-            description=description,
-            witness=settings.witness_folder,
-        ) as bank,
+        opened_bank(settings, description=description) as bank,
         desk_at(bank, client=_CLIENT) as desk,
     ):
         with terminal.progress("Living the day") as step:

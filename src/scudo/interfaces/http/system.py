@@ -14,10 +14,14 @@ _METRICS_MEDIA: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One part that must work before the bank can; `name` is shown to everybody."""
+    """One part of the bank; `name` is shown to everybody.
+
+    A part that is vital must work before the bank can; without another it can do less.
+    """
 
     name: str
     is_ok: bool
+    is_vital: bool = True
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -60,7 +64,7 @@ class System:
 
     async def _ready(self, _call: web.Call) -> web.Reply:
         checks = () if self.is_draining() else await self.readiness()
-        failing = [check.name for check in checks if not check.is_ok]
+        failing = [check.name for check in checks if check.is_vital and not check.is_ok]
         if self.is_draining():
             failing = ["draining"]
         if failing:

@@ -1,6 +1,6 @@
 """HTTP operations of payments."""
 
-from scudo.fabric import Tokeniser, web
+from scudo.fabric import Tokens, web
 from scudo.payments.routes.cards import card_operations
 from scudo.payments.routes.transfers import payment_operations
 
@@ -8,7 +8,7 @@ __all__ = ["operations"]
 
 
 def operations(
-    *, submit: web.Submit, reads: web.Reads, clock: web.Clock, tokeniser: Tokeniser
+    *, submit: web.Submit, reads: web.Reads, clock: web.Clock, tokeniser: Tokens
 ) -> tuple[web.Operation, ...]:
     """List the room's operations.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from scudo.fabric import Tokeniser, web
+from scudo.fabric import Tokens, web
 from scudo.kernel import currency
 from scudo.ledger import errors as ledger
 from scudo.payments.authorise import PaymentBody
@@ -27,7 +27,7 @@ from scudo.payments.routes.wire import (
     channel_of,
     occurred_of,
     payment_of,
-    token_of,
+    tokens_of,
 )
 
 #: Lengths of card numbers (ISO/IEC 7812-1).
@@ -92,7 +92,7 @@ class NewIncrement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Desk:
     submit: web.Submit
     clock: web.Clock
-    tokeniser: Tokeniser
+    tokeniser: Tokens
 
     async def authorise(self, call: web.Call) -> web.Reply:
         body: NewAuthorisation = call.body
@@ -100,16 +100,18 @@ class _Desk:
             message = "this looks like a card number"
             raise CardNumberRefused(message, field="card")
         merchant = body.merchant_account_id
-        tokeniser = self.tokeniser
+        tokens = await tokens_of(
+            self.tokeniser, card=body.card, merchant=body.merchant, device=body.device, ip=body.ip
+        )
         command = AuthoriseCard(
             account=account_of(body.account_id, "account_id"),
             amount=body.amount_minor,
             currency=currency(body.currency, on=self.clock().date()).numeric,
-            card=token_of(tokeniser, "card", body.card),
-            merchant=token_of(tokeniser, "merchant", body.merchant),
+            card=tokens["card"],
+            merchant=tokens["merchant"],
             merchant_account=0 if merchant is None else account_of(merchant, "merchant_account_id"),
-            device=token_of(tokeniser, "device", body.device),
-            ip=token_of(tokeniser, "ip", body.ip),
+            device=tokens["device"],
+            ip=tokens["ip"],
             mcc=body.mcc,
             country=body.country,
             latitude_e4=body.latitude_e4,
@@ -156,7 +158,7 @@ def is_card_number(reference: str) -> bool:
 
 
 def card_operations(
-    *, submit: web.Submit, clock: web.Clock, tokeniser: Tokeniser
+    *, submit: web.Submit, clock: web.Clock, tokeniser: Tokens
 ) -> tuple[web.Operation, ...]:
     """List the operations on card authorisations."""
     desk = _Desk(submit, clock, tokeniser)

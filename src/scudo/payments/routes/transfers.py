@@ -8,7 +8,7 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo.fabric import Tokeniser, web
+from scudo.fabric import Tokens, web
 from scudo.kernel import (
     MINOR_MAX,
     Prefix,
@@ -42,7 +42,7 @@ from scudo.payments.routes.wire import (
     channel_of,
     occurred_of,
     payment_of,
-    token_of,
+    tokens_of,
 )
 
 _CURSOR: Final = "p"
@@ -122,17 +122,18 @@ class _Desk:
     submit: web.Submit
     reads: web.Reads
     clock: web.Clock
-    tokeniser: Tokeniser
+    tokeniser: Tokens
 
     async def pay(self, call: web.Call) -> web.Reply:
         body: NewPayment = call.body
+        tokens = await tokens_of(self.tokeniser, device=body.device, ip=body.ip)
         command = Pay(
             debit=account_of(body.debit_account_id, "debit_account_id"),
             credit=account_of(body.credit_account_id, "credit_account_id"),
             amount=body.amount_minor,
             currency=currency(body.currency, on=self.clock().date()).numeric,
-            device=token_of(self.tokeniser, "device", body.device),
-            ip=token_of(self.tokeniser, "ip", body.ip),
+            device=tokens["device"],
+            ip=tokens["ip"],
             country=body.country,
             latitude_e4=body.latitude_e4,
             longitude_e4=body.longitude_e4,
@@ -213,7 +214,7 @@ def _view(payment: StoredPayment) -> PaymentView:
 
 
 def payment_operations(
-    *, submit: web.Submit, reads: web.Reads, clock: web.Clock, tokeniser: Tokeniser
+    *, submit: web.Submit, reads: web.Reads, clock: web.Clock, tokeniser: Tokens
 ) -> tuple[web.Operation, ...]:
     """List the operations on payments."""
     desk = _Desk(submit, reads, clock, tokeniser)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from scudo.decisions import Channel
-from scudo.fabric import Tokeniser, web
+from scudo.fabric import Tokens, web
 from scudo.kernel import (
     AmountOutOfRange,
     CurrencyUnknown,
@@ -18,6 +18,7 @@ from scudo.kernel import (
 )
 from scudo.ledger import errors as ledger
 from scudo.payments.errors import PaymentNotFound, PaymentStateConflict
+from scudo.vault import VaultQuota, VaultUnavailable
 
 TAG: Final = "payments"
 
@@ -35,6 +36,8 @@ PAYMENT_PATH: Final[Mapping[str, Any]] = {"payment_id": PaymentIdText}
 
 #: What a request for money may be refused with, by the ledger or before.
 MONEY_REFUSALS: Final[tuple[type[Refusal], ...]] = (
+    VaultUnavailable,
+    VaultQuota,
     AmountOutOfRange,
     CurrencyUnknown,
     InstantMalformed,
@@ -78,9 +81,19 @@ def account_of(text: str, field: str) -> int:
     return ids.parse(Prefix.ACCOUNT, text, field=field)
 
 
-def token_of(tokeniser: Tokeniser, kind: str, value: str | None) -> int | None:
-    """Turn what was sent into its token; from here on the value is nowhere."""
-    return None if value is None else tokeniser.token(kind, value)
+async def tokens_of(tokeniser: Tokens, **sent: str | None) -> dict[str, int | None]:
+    """Turn what was sent into tokens, by kind; from here on the values are nowhere.
+
+    Raises:
+        VaultUnavailable: whoever makes tokens does not answer.
+        VaultQuota: more were asked for than are made.
+    """
+    named = [(kind, value) for kind, value in sent.items() if value is not None]
+    tokens: dict[str, int | None] = dict.fromkeys(sent)
+    if named:
+        made = await tokeniser.tokens(named)
+        tokens.update(zip((kind for kind, _ in named), made, strict=True))
+    return tokens
 
 
 def channel_of(name: str | None) -> Channel | None:

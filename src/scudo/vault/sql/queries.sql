@@ -102,6 +102,13 @@ SELECT erased_at, actor, reason, correlation FROM vault.erasure WHERE person = %
 -- list_erasures: everybody who was erased
 SELECT person, erased_at, actor, reason, correlation FROM vault.erasure ORDER BY person;
 
+-- count_kept: what hangs on the key of a person
+SELECT (SELECT count(*) FROM vault.person_key WHERE person = %(person)s),
+    (SELECT count(*) FROM vault.field WHERE person = %(person)s),
+    (SELECT count(*) FROM vault.search WHERE person = %(person)s),
+    (SELECT count(*) FROM vault.token_link WHERE person = %(person)s),
+    (SELECT count(*) FROM vault.card WHERE person = %(person)s);
+
 -- drop_person_key: and with it fields, look-ups, links and cards
 DELETE FROM vault.person_key WHERE person = %(person)s;
 

@@ -1,0 +1,67 @@
+"""Who makes tokens and signs heads in the bank's name: its vault, or files of its own."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from scudo.fabric import Tokeniser, Tokens, load_key
+from scudo.governance import KeyFiles, Signer, VaultSigner
+from scudo.vault import (
+    OPERATIONAL_FILE,
+    AsyncVaultClient,
+    VaultClient,
+    VaultTokens,
+    VaultUnavailable,
+)
+
+TOKEN_KEY: Final = "token.key"  # noqa: S105 - a file name
+SIGNING_KEYS: Final = "keys"
+VAULT: Final = "vault"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Makers of tokens and signatures, and the vault behind them.
+
+    Attributes:
+        vault: asks for everything else; None: this bank has no vault.
+    """
+
+    tokens: Tokens
+    signer: Signer
+    vault: AsyncVaultClient | None = None
+
+
+def trust_in_files(home: Path) -> Trust:
+    """Hold the keys ourselves, for tests and tools on a bank that never had a vault.
+
+    Raises:
+        VaultUnavailable: the keys are the vault's by now. Others in their place would break
+            every token and the chain of signing keys.
+    """
+    if _is_vaulted(home):
+        message = "this bank's keys are in its vault, which was not asked"
+        raise VaultUnavailable(message)
+    return Trust(Tokeniser(load_key(home / TOKEN_KEY)), KeyFiles(home / SIGNING_KEYS))
+
+
+@contextlib.asynccontextmanager
+async def trust_in_vault(socket: Path) -> AsyncIterator[Trust]:
+    """Ask the vault that answers at a socket; this process holds no key.
+
+    Args:
+        socket: it need not answer yet, and may stop to: what needs it is refused meanwhile.
+    """
+    async with AsyncVaultClient(socket) as client:
+        with VaultClient(socket) as for_signing:
+            yield Trust(VaultTokens(client), VaultSigner(for_signing), client)
+
+
+def _is_vaulted(home: Path) -> bool:
+    try:
+        return (home / VAULT / OPERATIONAL_FILE).exists()
+    except PermissionError:
+        # The folder is another user's: the vault's.
+        return True

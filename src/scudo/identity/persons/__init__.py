@@ -1,0 +1,20 @@
+"""What customers are as people: kept by the vault, known to the log by facts without values."""
+
+from scudo.identity.persons import events, routes
+from scudo.identity.persons.commands import (
+    PersonFacts,
+    RecordCardKept,
+    RecordPersonErased,
+    RecordPersonKept,
+)
+from scudo.identity.persons.routes import AskVault
+
+__all__ = [
+    "AskVault",
+    "PersonFacts",
+    "RecordCardKept",
+    "RecordPersonErased",
+    "RecordPersonKept",
+    "events",
+    "routes",
+]
