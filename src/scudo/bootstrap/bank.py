@@ -199,15 +199,10 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
     access_snapshots = Snapshots(home / "access")
     async with _beating(dsn, writer, clients):
         async with await connect() as connection:
-            state, access_state = await _rebuild(
-                connection, ((policy, snapshots), (access_policy, access_snapshots)), head
-            )
-            for version in (policy, access_policy):
-                await _keep_policy(connection, version)
             await clients.refresh(connection)
-            rooms = Rooms(policy, state, Passages(access_policy, access_state))
-            await rooms.load(connection)
-            await rooms.warm(connection)
+            rooms = await _open_rooms(
+                connection, (policy, snapshots), (access_policy, access_snapshots), head
+            )
         conveyor = Conveyor(
             writer, rooms, head=head, now=now_us, clock_ns=time.perf_counter_ns, limits=limits
         )
@@ -290,6 +285,22 @@ def migrate_all(dsn: postgres.Dsn) -> tuple[str, ...]:
     """Bring the database to the schema that the code expects; returns what was applied."""
     with psycopg.connect(dsn.owner, autocommit=True) as connection:
         return migration.migrate(connection, rooms=migration.rooms_of(ROOMS))
+
+
+async def _open_rooms(
+    connection: AsyncConnection[TupleRow],
+    payments: tuple[Policy, Snapshots],
+    access: tuple[Policy, Snapshots],
+    head: Head,
+) -> Rooms:
+    """The rooms as the log left them, under the policies that decide from now on."""
+    state, access_state = await _rebuild(connection, (payments, access), head)
+    for version, _ in (payments, access):
+        await _keep_policy(connection, version)
+    rooms = Rooms(payments[0], state, Passages(access[0], access_state))
+    await rooms.load(connection)
+    await rooms.warm(connection)
+    return rooms
 
 
 async def _rebuild(
