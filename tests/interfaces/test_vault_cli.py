@@ -13,7 +13,17 @@ from scudo import vault
 from scudo.fabric.postgres import EmbeddedServer
 
 SCUDO = str(Path(sys.executable).parent / "scudo")
-COMMANDS = ("init", "serve", "unseal", "seal", "status", "rotate-root", "rotate-unit")
+COMMANDS = (
+    "init",
+    "serve",
+    "unseal",
+    "seal",
+    "status",
+    "rotate-root",
+    "rotate-unit",
+    "rotate-signing",
+    "rotate-token",
+)
 
 
 def environment(home):
@@ -150,11 +160,34 @@ class TestUnsealing:
         assert last["is_open"]
 
 
+class TestRotating:
+    def test_of_signing_keys_names_the_new_ones(self, home, served):
+        """Both algorithms sign by another key afterwards, also while the vault is sealed."""
+        before = told(home, "vault", "status")["signing"]
+
+        after = told(home, "vault", "rotate-signing")["signing"]
+
+        assert before.keys() == after.keys() == {"ed25519", "ml-dsa-65"}
+        assert not set(before.values()) & set(after.values())
+        assert told(home, "vault", "status")["signing"] == after
+
+    def test_of_the_token_key_says_first_what_it_does(self, home, served):
+        """Whoever says no has changed nothing; whoever says yes knows that counters begin anew."""
+        refused = run(home, "vault", "rotate-token", said="n\n")
+        before = told(home, "vault", "status")["token_version"]
+        done = run(home, "vault", "rotate-token", "--yes")
+
+        assert refused.returncode == 1
+        assert "begin anew" in refused.stderr
+        assert (before, told(home, "vault", "status")["token_version"]) == (1, 2)
+        assert done.returncode == 0
+
+
 class TestServing:
     def test_answers_on_the_socket_that_it_names(self, home, served):
         """The first line is where clients find it."""
         with vault.VaultClient(served) as client:
-            assert client.ask(vault.Tokenise("ip", ("::1",))).version == 1
+            assert client.ask(vault.Tokenise("ip", ("::1",))).tokens
 
     def test_is_needed_by_its_commands(self, home, shares):
         """Without a vault that runs, its commands say so."""

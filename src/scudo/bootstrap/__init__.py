@@ -6,11 +6,19 @@ says who makes its tokens and signatures (`trust`).
 
 from scudo.bootstrap.bank import Bank, migrate_all, now_us, open_bank
 from scudo.bootstrap.rooms import CATALOGUE, ROOMS, Rooms
-from scudo.bootstrap.trust import Trust, trust_in_files, trust_in_vault
+from scudo.bootstrap.trust import (
+    SIGNING_KEYS,
+    TOKEN_KEY,
+    Trust,
+    trust_in_files,
+    trust_in_vault,
+)
 
 __all__ = [
     "CATALOGUE",
     "ROOMS",
+    "SIGNING_KEYS",
+    "TOKEN_KEY",
     "Bank",
     "Rooms",
     "Trust",

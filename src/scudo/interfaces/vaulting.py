@@ -23,7 +23,7 @@ import structlog
 import uvloop
 
 from scudo import vault
-from scudo.bootstrap.trust import SIGNING_KEYS, TOKEN_KEY
+from scudo.bootstrap import SIGNING_KEYS, TOKEN_KEY
 from scudo.fabric import postgres, telemetry
 from scudo.fabric import settings as environment
 from scudo.kernel import Refusal

@@ -9,6 +9,8 @@ from tests.rooms.vault.conftest import ADA, NETWORK, WHY, refused
 from scudo import vault
 from scudo.vault import ErasePerson, PutCard, PutPerson, ReadCard, ReadFields, Tokenise
 
+NO_LIMIT = {"sign": 1_000_000, "tokenise": 1_000_000}
+
 
 class TestSealed:
     @pytest.mark.fault(52)
@@ -42,7 +44,7 @@ class TestSealed:
     @pytest.mark.fault(52)
     def test_fails_no_token_and_no_signature_under_load(self, home):
         """Killed under load and back without shares: payments' requests wait and are answered."""
-        shared_vault(home)
+        shared_vault(home, reads_per_second=NO_LIMIT)
         path, stop, failed, done = home.running.socket, threading.Event(), [], []
 
         def pay(number):
@@ -61,7 +63,7 @@ class TestSealed:
             thread.start()
         for _ in range(2):
             home.running.kill()
-            home.start()
+            home.start(reads_per_second=NO_LIMIT)
             before = len(done)
             while len(done) < before + 100:
                 time.sleep(0.01)
@@ -155,9 +157,9 @@ class TestSealed:
         assert refused(client.ask, vault.RotateUnit()).code == "vault_unavailable"
 
 
-def shared_vault(home):
+def shared_vault(home, **more):
     """A new vault whose root is in shares, and a client of it."""
-    home.start()
+    home.start(**more)
     client = home.client()
     client.ask(vault.PrepareRoot(3, 2))
     client.ask(vault.CommitRoot())

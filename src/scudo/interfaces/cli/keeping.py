@@ -24,6 +24,12 @@ from scudo.interfaces.cli.installing import Settings, opened, settings_now
 from scudo.interfaces.cli.terminal import INTERRUPTED, NOT_OK, OK, Terminal
 
 _LOOK_S: Final = 0.2
+_TOKENS_ANEW: Final = (
+    "With a new token key every card, device, address and merchant has another token: counters"
+    " of the rules begin anew, and a request that was answered before is taken for another one"
+    " when it comes again with the same Idempotency-Key (refused, nothing moves twice)."
+    " Do it when the key may be known to somebody, at a quiet hour."
+)
 #: Shares and their threshold; none in development mode.
 Split = tuple[int, int] | None
 
@@ -82,6 +88,34 @@ def rotate_unit(*, is_json: bool) -> int:
         made = client.ask(vault.RotateUnit())
     terminal.say(f"Unit key {made.unit} wraps what is written from now on.")
     terminal.give(made)
+    return OK
+
+
+def rotate_signing(*, is_json: bool) -> int:
+    """Make a new key of each algorithm that heads of the log are signed by."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with _asked(settings) as client:
+        for algorithm in (vault.ED25519, vault.ML_DSA_65):
+            client.ask(vault.RotateOperational(algorithm))
+        signing = client.ask(vault.Status()).signing
+    for algorithm, key in sorted(signing.items()):
+        terminal.say(f"{algorithm:10} {key} signs from now on.")
+    terminal.give({"signing": signing})
+    return OK
+
+
+def rotate_token(*, is_agreed: bool, is_json: bool) -> int:
+    """Make a new key of tokens, once whoever asks knows what that does."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with _asked(settings) as client:
+        terminal.aside.print(_TOKENS_ANEW)
+        if not is_agreed and not typer.confirm("Make a new token key?", err=True):
+            terminal.aside.print("Nothing was changed.")
+            return NOT_OK
+        client.ask(vault.RotateOperational("token"))
+        version = client.ask(vault.Status()).token_version
+    terminal.say(f"Token key {version} makes tokens from now on.")
+    terminal.give({"token_version": version})
     return OK
 
 
