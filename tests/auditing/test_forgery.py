@@ -6,6 +6,7 @@ Each case changes rows and then hashes the whole log anew, so that root and chai
 import contextlib
 from collections.abc import Iterator
 
+import msgspec
 import psycopg
 import pytest
 from tests.auditing.conftest import chain_anew
@@ -60,6 +61,15 @@ MOVES = [
     ("value_on", "value_on = value_on + 1", "true"),
     ("currency", "currency = 840", "true"),
     ("code", "code = code + 1", f"{BY_DECISION} AND kind = {TransferKind.POST}"),
+    ("code", "code = code + 1", f"{BY_DECISION} AND kind = {TransferKind.CAPTURE}"),
+    ("code", "code = code + 1", f"{BY_DECISION} AND kind = {TransferKind.RELEASE}"),
+    ("code", "code = code + 1", f"kind = {TransferKind.EXPIRE}"),
+    ("authority", "authority = authority - 1", f"{BY_DECISION} AND kind = {TransferKind.RELEASE}"),
+    ("authority", "authority = authority - 1", f"{BY_DECISION} AND kind = {TransferKind.RAISE}"),
+    ("hold", "hold = hold + 4096", f"kind = {TransferKind.RAISE}"),
+    ("debit_account", "debit_account = 0", f"kind = {TransferKind.CAPTURE}"),
+    ("credit_account", "credit_account = 0", f"kind = {TransferKind.HOLD}"),
+    ("credit_account", "credit_account = 0", f"kind = {TransferKind.RAISE}"),
     (None, f"kind = {TransferKind.RELEASE}", f"kind = {TransferKind.CAPTURE}"),
     ("held", "held = held + 1", f"kind = {TransferKind.EXPIRE}"),
 ]
@@ -87,6 +97,64 @@ class TestVerify:
         assert bad is not None
         assert (bad.table, bad.key) == (TRANSFER.name, ids.show(Prefix.TRANSFER, number)), bad
         assert bad.column in {None, column}, bad
+
+    @pytest.mark.parametrize(
+        ("member", "column"),
+        [("account", "debit_account"), ("amount", None), ("currency", "currency")],
+    )
+    @pytest.mark.parametrize("kind", [TransferKind.POST, TransferKind.HOLD, TransferKind.RAISE])
+    def test_names_a_transfer_whose_decision_allowed_another(
+        self, books, forging, kind, member, column
+    ):
+        """The record of the decision is read: its account, its amount and its currency."""
+        number, decision = forging.execute(
+            f"SELECT id, authority FROM {TRANSFER.name} WHERE {BY_DECISION} AND kind = {kind:d} "
+            "ORDER BY id LIMIT 1"
+        ).fetchone()
+        (stored,) = forging.execute(
+            f"SELECT record FROM {DECISION.name} WHERE id = {decision}"
+        ).fetchone()
+        record = msgspec.msgpack.decode(stored)
+        place = {"amount": 1, "currency": 2, "account": 4}[member]
+        record[1][place] -= 1
+        forging.execute(
+            f"UPDATE {DECISION.name} SET record = %s WHERE id = {decision}",
+            (msgspec.msgpack.encode(record),),
+        )
+        chain_anew(forging)
+
+        bad = books.verify().first_bad
+
+        assert bad is not None
+        assert (bad.table, bad.key) == (TRANSFER.name, ids.show(Prefix.TRANSFER, number)), bad
+        assert bad.column == column, bad
+
+    def test_names_a_hold_that_its_decision_does_not_let_be_exceeded_so_far(self, books, forging):
+        """The event that places it tells of a tolerance that no card payment has."""
+        number = find(forging, TRANSFER.name, f"{BY_DECISION} AND kind = {TransferKind.CAPTURE}")
+        (hold,) = forging.execute(
+            f"SELECT hold FROM {TRANSFER.name} WHERE id = {number}"
+        ).fetchone()
+        position = ids.entry_of(hold)
+        (stored,) = forging.execute(
+            f"SELECT events FROM fabric.log_entry WHERE position = {position}"
+        ).fetchone()
+        events = msgspec.msgpack.decode(stored)
+        placed = next(event for event in events if event[0] == 205)
+        placed[5] = 9_999
+        forging.execute(
+            f"UPDATE fabric.log_entry SET events = %s WHERE position = {position}",
+            (msgspec.msgpack.encode(events),),
+        )
+        forging.execute(f"UPDATE ledger.hold SET tolerance_bps = 9999 WHERE id = {hold}")
+        chain_anew(forging)
+
+        bad = books.verify().first_bad
+        forging.execute(f"UPDATE ledger.hold SET tolerance_bps = 1500 WHERE id = {hold}")
+
+        assert bad is not None
+        assert (bad.table, bad.key) == (TRANSFER.name, ids.show(Prefix.TRANSFER, hold)), bad
+        assert "tolerance" in bad.expected
 
     @pytest.mark.parametrize("column", ["subject", "ordered_at", "gate", "outcome", "degraded"])
     def test_names_a_decision_that_its_event_does_not_tell(self, books, forging, column):

@@ -49,6 +49,7 @@ class Ruling(msgspec.Struct, gc=False):
     outcome: int
     account: int
     amount: int
+    currency: int
 
 
 class DecisionWitness:
@@ -108,7 +109,13 @@ def _check(image: bytes, event: DecisionMade, position: int, entry: Seen) -> Rul
         raise _broken(position, "gate", "a gate of payments", event.gate)
     asked = _compared(image, told, position)
     return Ruling(
-        position, event.payment, event.gate, event.outcome, asked.account, asked.amount_minor
+        position,
+        event.payment,
+        event.gate,
+        event.outcome,
+        asked.account,
+        asked.amount_minor,
+        asked.currency,
     )
 
 

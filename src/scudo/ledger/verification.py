@@ -86,6 +86,10 @@ class LedgerWitness:
         terms = self._terms.get(hold)
         return terms[0] if terms is not None else None
 
+    def tolerance_of(self, hold: int) -> int:
+        """By how much a hold that was placed in the stretch seen last may be exceeded, in bps."""
+        return self._terms[hold][1]
+
     # ---- along the log
 
     def see(self, stretch: Stretch, connection: Connection[Any]) -> None:
@@ -242,8 +246,7 @@ class LedgerWitness:
             raise _broken(move, column, "an open hold", ids.show(Prefix.HOLD, number))
         if (hold.debit_account, hold.credit_account) != (move.debit_account, move.credit_account):
             raise _broken(move, "hold", "a hold of these accounts", ids.show(Prefix.HOLD, number))
-        if kind != TransferKind.RAISE:
-            _check_authority(move, hold)
+        _check_authority(move, hold)
         hold.version += 1
         hold.captured += move.amount
         hold.remaining += move.held
@@ -388,6 +391,11 @@ def _fits_kind(move: Move) -> bool:
 
 
 def _check_authority(move: Move, hold: Held) -> None:
+    if move.code != hold.code:
+        raise _broken(move, "code", hold.code, move.code)
+    if move.kind == TransferKind.RAISE:
+        # It has an authority of its own.
+        return
     # Less is held, or posted from what was held, by the authority that held it.
     if move.authority_kind != hold.authority_kind:
         raise _broken(move, "authority_kind", hold.authority_kind, move.authority_kind)

@@ -15,7 +15,7 @@ from scudo.ledger import TRANSFER, AuthorityKind, LedgerWitness, Move, Product, 
 from scudo.ledger import events as booked
 from scudo.payments import events as told
 from scudo.payments.authorise import CODE_CARD, CODE_TRANSFER
-from scudo.payments.model import PaymentKind, PaymentStatus
+from scudo.payments.model import CARD_TOLERANCE_BPS, PaymentKind, PaymentStatus
 
 _SQL: Final = queries("scudo.payments", "verification.sql")
 _PAYMENT: Final = "payments.payment"
@@ -201,6 +201,8 @@ class PaymentWitness:
         most = Outcome.HOLD if move.kind == TransferKind.HOLD else Outcome.REVIEW
         if ruling.outcome > most:
             raise _uncovered(move, "authority", "a decision that allows it")
+        if ruling.currency != move.currency:
+            raise _uncovered(move, "currency", ruling.currency)
         state = self._current
         if state is None or state.id != ruling.subject:
             state = self._find(ruling.subject)
@@ -210,6 +212,19 @@ class PaymentWitness:
         if move.credit_account != state.credit_account:
             payee = ids.show(Prefix.ACCOUNT, state.credit_account)
             raise _uncovered(move, "credit_account", payee)
+        if move.kind == TransferKind.RAISE and move.hold != state.hold:
+            raise _uncovered(move, "hold", state.hold)
+        if move.kind == TransferKind.HOLD:
+            self._check_tolerance(move, state, ruling)
+
+    def _check_tolerance(self, move: Move, state: _State, ruling: Ruling) -> None:
+        # A decision covers what is captured beyond a hold only as far as cards may exceed one.
+        is_card = state.kind == PaymentKind.CARD and ruling.outcome <= Outcome.REVIEW
+        most = CARD_TOLERANCE_BPS if is_card else 0
+        tolerance = self._ledger.tolerance_of(move.id)
+        if tolerance > most:
+            expected = f"a tolerance of at most {most} bps under its decision, not {tolerance}"
+            raise _uncovered(move, None, expected)
 
     def _find(self, number: int) -> _State:
         state = self._open.get(number) or self._ended.get(number)
