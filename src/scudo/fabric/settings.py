@@ -11,6 +11,7 @@ SCUDO_VAULT_USER     user that root runs the vault as (`scudo-vault`, else `nobo
 SCUDO_VAULT_PEERS    further users who may ask the vault, by name, with commas between
 SCUDO_ERASURES       folder for the list of erased persons, outside the database and its backups
                      (`vault/erasures` in the home)
+SCUDO_AUDIT_HOURS    within how many hours the auditor recounts all that is stored (24)
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from scudo.kernel import Refusal
 PORT_DEFAULT: Final = 8420
 PORT_MAX: Final = 65535
 HOME_OF_ROOT: Final = Path("/var/lib/scudo")
+AUDIT_HOURS_DEFAULT: Final = 24
+AUDIT_HOURS_MAX: Final = 24 * 366
 _URL_SCHEMES: Final = ("postgresql://", "postgres://")
 
 
@@ -45,6 +48,7 @@ class Settings:
     vault_peers: tuple[str, ...] = ()
     erasures: Path | None = None
     witness: Path | None = None
+    audit_hours: int = AUDIT_HOURS_DEFAULT
 
     @property
     def witness_folder(self) -> Path:
@@ -74,6 +78,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         vault_peers=tuple(name.strip() for name in peers.split(",") if name.strip()),
         erasures=Path(erasures).expanduser().absolute() if erasures else None,
         witness=Path(witness).expanduser().absolute() if witness else None,
+        audit_hours=_hours_from(environment.get("SCUDO_AUDIT_HOURS") or str(AUDIT_HOURS_DEFAULT)),
     )
 
 
@@ -95,5 +100,12 @@ def _home_from(environment: Mapping[str, str], *, is_root: bool) -> Path:
 def _port_from(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) > PORT_MAX:
         message = f"SCUDO_PORT is {text!r}, which is no port from 0 to {PORT_MAX}."
+        raise SettingInvalid(message)
+    return int(text)
+
+
+def _hours_from(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= AUDIT_HOURS_MAX:
+        message = f"SCUDO_AUDIT_HOURS is {text!r}, which is no number from 1 to {AUDIT_HOURS_MAX}."
         raise SettingInvalid(message)
     return int(text)

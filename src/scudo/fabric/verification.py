@@ -70,7 +70,12 @@ class _Keys:
 
 
 class Walk:
-    """A walk from the first batch on; `position` is how far everything was found whole."""
+    """A walk from the first batch on.
+
+    Attributes:
+        position: how far everything was found whole.
+        rows: how many rows were hashed and found in their place.
+    """
 
     def __init__(
         self,
@@ -98,6 +103,7 @@ class Walk:
         self._batches: deque[BatchRow] = deque()
         self._first_batch = FIRST
         self.position = 0
+        self.rows = 0
         self.ordered_at = 0
         self.number = 0
         self.epoch = 0
@@ -254,6 +260,7 @@ class Walk:
                 ).conclude()
             self.position, self.number, self.hash = row.last, row.number, row.hash
             self.epoch = row.epoch
+            self.rows += row.leaves
         end = rows.entries.at
         stretch = Stretch(
             first,

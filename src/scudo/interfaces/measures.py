@@ -6,14 +6,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from scudo.bootstrap import Bank
+from scudo.interfaces.recounting import AuditorProcess
+from scudo.kernel import SECOND_US
 
 
 class BankCollector(Collector):
     """Turns the conveyor's tally and the consumers' positions into metrics."""
 
-    def __init__(self, bank: Bank) -> None:
-        """Watch one bank."""
+    def __init__(self, bank: Bank, auditor: AuditorProcess | None = None) -> None:
+        """Watch one bank, and the auditor beside it."""
         self._bank = bank
+        self._auditor = auditor
 
     def collect(self) -> Iterator[Metric]:
         """Read everything once."""
@@ -50,6 +53,8 @@ class BankCollector(Collector):
         yield alarm
         yield from self._evidence()
         yield from self._callbacks()
+        if self._auditor is not None:
+            yield from self._recount(self._auditor)
 
     def _callbacks(self) -> Iterator[Metric]:
         callbacks = self._bank.rooms.callbacks
@@ -67,6 +72,22 @@ class BankCollector(Collector):
         for (name, code), count in callbacks.refused.items():
             refused.add_metric([name, code], count)
         yield refused
+
+    @staticmethod
+    def _recount(auditor: AuditorProcess) -> Iterator[Metric]:
+        recount = auditor.recount
+        for name, value, text in (
+            ("alarm", float(not auditor.is_well), "1 when a row is wrong, or a round is overdue"),
+            ("position", recount.position, "Up to which position the log was recounted"),
+            ("rows", recount.rows, "Rows recounted since the auditor started"),
+            ("rounds", recount.rounds, "Times that all rows were recounted"),
+            (
+                "round_finished_seconds",
+                recount.finished_at / SECOND_US,
+                "When the last round ended, seconds since 1970",
+            ),
+        ):
+            yield GaugeMetricFamily(f"scudo_auditor_{name}", text, value=value)
 
     def _evidence(self) -> Iterator[Metric]:
         notary = self._bank.notary

@@ -21,7 +21,7 @@ from psycopg.rows import TupleRow
 import scudo
 from scudo import identity
 from scudo.bootstrap import CATALOGUE, Bank, open_bank, trust_in_vault
-from scudo.fabric import Answer, BankUnavailable, Command, postgres, web
+from scudo.fabric import Answer, BadRow, BankUnavailable, Command, postgres, web
 from scudo.fabric import settings as environment
 from scudo.governance import Act, RecordActs
 from scudo.interfaces import guarding
@@ -33,6 +33,7 @@ from scudo.interfaces.http import (
     System,
 )
 from scudo.interfaces.measures import BankCollector
+from scudo.interfaces.recounting import AuditorProcess
 from scudo.interfaces.table import Ports, describe, room_operations
 from scudo.interfaces.watching import VaultWatch, watched
 from scudo.vault import AsyncVaultClient, VaultUnavailable
@@ -83,15 +84,21 @@ async def _serve(
         ) as bank,
         watched(bank, vault) as watch,
     ):
-        served = application(bank, limits=limits, vault=trust.vault, watch=watch)
+        auditor = AuditorProcess(settings, dsn=bank.dsn.read, alarm=lambda bad: _alarm(bank, bad))
+        served = application(
+            bank, limits=limits, vault=trust.vault, watch=watch, auditor=auditor
+        )
         http = HttpServer(served, limits=limits)
         port = await http.start(host=host, port=settings.port)
         _spare_the_loop()
         announce(f"http://{host}:{port}")
+        recounting = asyncio.create_task(auditor.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, bank.belt}, return_when=asyncio.FIRST_COMPLETED)
         _log.info("stopping", fenced=bank.belt.done())
         stopping.cancel()
+        recounting.cancel()
+        await asyncio.gather(recounting, return_exceptions=True)
         await http.stop()
         if bank.belt.done():
             await bank.belt
@@ -109,12 +116,20 @@ def _spare_the_loop() -> None:
     gc.disable()
 
 
+async def _alarm(bank: Bank, bad: BadRow) -> None:
+    """Tell the log which row is wrong: the one fact that must outlive the process."""
+    where = f"{bad.table} {bad.key}" + (f" {bad.column}" if bad.column else "")
+    act = Act(0, web.PrincipalKind.NOBODY, "audit.found_row", where, None, "row_broken")
+    await bank.submit(RecordActs((act,)))
+
+
 def application(
     bank: Bank,
     *,
     limits: Limits,
     vault: AsyncVaultClient | None = None,
     watch: VaultWatch | None = None,
+    auditor: AuditorProcess | None = None,
 ) -> Application:
     """The whole HTTP interface of an open bank.
 
@@ -123,6 +138,7 @@ def application(
         limits: of the interface.
         vault: asks for personal data; without one all of that is refused as unavailable.
         watch: sees how the vault is.
+        auditor: recounts beside it; None: nobody does.
     """
 
     async def submit(command: Command, call: web.Call) -> Answer:
@@ -146,12 +162,13 @@ def application(
             Check("writer", is_ok=bank.conveyor.unavailable is None),
             Check("log", is_ok=not bank.consumers.alarms),
             Check("evidence", is_ok=bank.notary.alarm is None),
+            Check("auditor", is_ok=auditor is None or auditor.is_well),
             # Payments go on while it is sealed, and those of usual customers while it is away.
             Check("vault", is_ok=watch is not None and watch.state == "open", is_vital=False),
         )
 
     registry = CollectorRegistry()
-    registry.register(BankCollector(bank))
+    registry.register(BankCollector(bank, auditor))
     system = System(
         readiness=readiness,
         registry=registry,

@@ -156,6 +156,23 @@ def verify(*, json: Json = False) -> None:
 
 
 @app.command()
+def audit(
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on for ever: new rows as they come, and rounds.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Recount the bank until a row is wrong; `scudo serve` has this beside it.
+
+    Only reads. All is recounted within SCUDO_AUDIT_HOURS. Exit code 1 names the wrong row.
+    """
+    from scudo.interfaces.cli import verifying  # noqa: PLC0415 - late: `--help` must not load the bank
+
+    sys.exit(verifying.follow(is_json=json) if follow else verifying.verify(is_json=json))
+
+
+@app.command()
 def why(
     id: Annotated[str, typer.Argument(help="Id of a payment, a decision or an alert.")],  # noqa: A002 - the field's name everywhere
     *,

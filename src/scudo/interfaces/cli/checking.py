@@ -20,6 +20,7 @@ _APPEND_ONLY: Final = (
     "fabric.log_batch",
     "fabric.log_entry",
     "fabric.idempotency",
+    "fabric.record",
     "governance.signed_head",
     "governance.signing_key",
     "governance.tree_node",

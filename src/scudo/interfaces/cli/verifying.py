@@ -1,5 +1,7 @@
 """`scudo verify`: the auditor, from the command line."""
 
+import signal
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +11,7 @@ from rich.markup import escape
 from scudo.auditing import Verdict, verify_bank
 from scudo.bootstrap import CATALOGUE
 from scudo.governance import EvidenceAudit
+from scudo.interfaces import recounting
 from scudo.interfaces.cli.installing import opened, settings_now
 from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
 
@@ -22,6 +25,25 @@ def verify(*, is_json: bool) -> int:
         verdict = audit(dsn.read, terminal, witness=settings.witness_folder)
     terminal.give(verdict)
     return OK if verdict.ok else NOT_OK
+
+
+def follow(*, is_json: bool) -> int:
+    """Recount the bank until a signal ends it, or a row is wrong."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with opened(settings) as dsn, terminal.progress("Recounting") as step:
+        recount = recounting.recount(
+            recounting.launch(settings, dsn=dsn.read),
+            stopping,
+            tell=lambda r: step(r.position, r.head, f"positions, {r.rounds:,} rounds"),
+        )
+    if recount.first_bad is not None:
+        terminal.say("[bold red]The books are not right.[/] The first bad row:")
+        terminal.say(escape(str(recount.first_bad)))
+    terminal.give(recount)
+    return OK if recount.first_bad is None else NOT_OK
 
 
 def audit(

@@ -20,6 +20,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "feature_memory": inside.feature_memory,
     "replay": inside.replay,
     "prove": evidence.prove,
+    "auditor": evidence.auditor,
     "cold_start": outside.cold_start,
     "vault_read": vaulted.vault_read,
 }
