@@ -2,6 +2,7 @@
 
 from scudo.governance import callbacks, events
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
+from scudo.governance.detection import find_in_text, find_in_value
 from scudo.governance.errors import (
     EntryUnknown,
     EvidenceContradicted,
@@ -79,6 +80,8 @@ __all__ = [
     "VaultSigner",
     "callbacks",
     "events",
+    "find_in_text",
+    "find_in_value",
     "list_mandates",
     "objection",
     "prove_entry",

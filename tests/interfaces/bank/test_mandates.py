@@ -72,7 +72,7 @@ class TestApprove:
             ({"mandate": "mnd_0000000000000999"}, "mandate_unknown", "mandate"),
             ({"mandate": "bonus"}, "mandate_unknown", "mandate"),
             ({"valid_from": "soon"}, "instant_malformed", "valid_from"),
-            ({"currency": "XXX"}, "currency_unknown", None),
+            ({"currency": "QQQ"}, "currency_unknown", None),
             ({"account_ids": ["acc_1"]}, "id_malformed", "account_ids"),
         ],
     )

@@ -16,6 +16,10 @@ _INTERIM: Final = b"HTTP/1.1 1"
 _ARRIVED: Final = float("inf")
 
 
+#: What a field of a head has beside its name and value: colon, space and the end of the line.
+_FIELD_BYTES: Final = 4
+
+
 class _JoinedWrites(asyncio.Transport):
     """The connection's transport, which sends head and body of an answer at once.
 
@@ -87,6 +91,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._head_bytes = 0
         self._is_in_head = True
+        self._is_head_long = False
         self.late_at = self.loop.time() + self.limits.request_s
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -105,8 +110,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.head_bytes_max:
-                message = f"request line and headers are longer than {self.limits.head_bytes_max}"
-                self._end(web.errors.HeadTooLarge(message))
+                self._end(self._head_too_large())
+
+    def _head_too_large(self) -> web.errors.HeadTooLarge:
+        message = f"request line and headers are longer than {self.limits.head_bytes_max}"
+        return web.errors.HeadTooLarge(message)
 
     def on_message_begin(self) -> None:
         """Start the clock of a request."""
@@ -116,8 +124,18 @@ class GuardedProtocol(HttpToolsProtocol):
         self.late_at = self.loop.time() + self.limits.request_s
 
     def on_headers_complete(self) -> None:
-        """Count bytes no longer: the application limits the body."""
+        """Count bytes no longer: the application limits the body.
+
+        A head that came in one piece is measured here, whatever stood before it in that piece.
+
+        Raises:
+            ValueError: it is too long; the parser stops, and `send_400_response` says so.
+        """
         self._is_in_head = False
+        fields = sum(len(name) + len(value) + _FIELD_BYTES for name, value in self.headers)
+        if len(self.url) + fields > self.limits.head_bytes_max:
+            self._is_head_long = True
+            raise ValueError(self.limits.head_bytes_max)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -128,6 +146,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that the parser rejects as a problem, not as text."""
         del msg
+        if self._is_head_long:
+            self._end(self._head_too_large())
+            return
         self._end(web.errors.RequestMalformed("this is not a well-formed HTTP/1.1 request"))
 
     def give_up(self) -> None:

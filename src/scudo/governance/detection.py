@@ -1,0 +1,116 @@
+"""Finds personal and card data where none should be: in events, answers, records and logs.
+
+It looks at values, not at what they are declared to be. It finds what has a form: card numbers,
+bank accounts, e-mail addresses, telephone numbers, and fields that are named like secrets.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+#: Most and fewest digits of a card number that is looked for, and of a whole number that may be
+#: one: tokens are numbers too, and those of 63 bits mostly have more digits.
+_WHOLE_DIGITS: Final = frozenset({15, 16})
+#: First digits of the card networks.
+#: Source: ISO/IEC 7812-1 and the networks' published ranges: American Express 34, 37; JCB 35;
+#: Visa 4; Mastercard 51-55 and 2221-2720; Discover 6011, 64, 65; UnionPay 62; Maestro 50, 56-58,
+#: 63, 67.
+_NETWORK: Final = re.compile(
+    r"3[457]|4|5[0-8]|6011|6[23457]|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720"
+)
+_CARD: Final = re.compile(r"(?<![\w.+-])\d(?:[ -]?\d){12,18}(?![\w.-]*\w)")
+_IBAN: Final = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?!\w)")
+_EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}")
+_PHONE: Final = re.compile(r"(?<![\w+])\+[1-9](?:[ ()/-]?\d){7,14}(?!\w)")
+_SECRET_NAMES: Final = frozenset(
+    {
+        "birth_date",
+        "card_number",
+        "cvc",
+        "cvv",
+        "date_of_birth",
+        "document_number",
+        "email",
+        "first_name",
+        "iban",
+        "last_name",
+        "pan",
+        "passport",
+        "password",
+        "phone",
+        "pin",
+        "private_key",
+        "seed",
+        "totp_secret",
+    }
+)
+
+
+def find_in_text(text: str) -> Iterator[str]:
+    """Kinds of data that a text holds: `card`, `iban`, `email`, `phone`; one for each place."""
+    for match in _CARD.finditer(text):
+        digits = "".join(filter(str.isdecimal, match.group()))
+        if _is_card(digits):
+            yield "card"
+    for match in _IBAN.finditer(text):
+        if _is_iban(match.group().replace(" ", "")):
+            yield "iban"
+    for kind, pattern in (("email", _EMAIL), ("phone", _PHONE)):
+        for _ in pattern.finditer(text):
+            yield kind
+
+
+def find_in_value(value: object, *, path: str = "") -> Iterator[tuple[str, str]]:
+    """Where a decoded value holds personal or card data: path and kind; never the data itself.
+
+    Args:
+        value: of JSON or MessagePack: maps, lists, texts, bytes, numbers.
+        path: where the value stands.
+    """
+    match value:
+        case dict():
+            for name, member in value.items():
+                where = f"{path}.{name}"
+                if str(name).lower() in _SECRET_NAMES and member is not None:
+                    yield where, "name"
+                yield from find_in_value(member, path=where)
+        case list() | tuple():
+            for index, member in enumerate(value):
+                yield from find_in_value(member, path=f"{path}[{index}]")
+        case str():
+            yield from ((path, kind) for kind in find_in_text(value))
+        case bytes():
+            text = value.decode("utf-8", errors="replace")
+            yield from ((path, kind) for kind in find_in_text(text))
+        case int():
+            digits = str(value)
+            if len(digits) in _WHOLE_DIGITS and _is_card(digits):
+                yield path, "card"
+        case _:
+            # Truth values, fractions and nothing hold no such data.
+            pass
+
+
+def _is_card(digits: str) -> bool:
+    """Whether digits are of a card network and end with their check digit.
+
+    Source:
+        Luhn's formula: ISO/IEC 7812-1, annex B.
+    """
+    if not _NETWORK.match(digits) or len(set(digits)) < 2:
+        return False
+    total = 0
+    for index, digit in enumerate(reversed(digits)):
+        doubled = int(digit) * (2 if index % 2 else 1)
+        total += doubled - 9 if doubled > 9 else doubled
+    return total % 10 == 0
+
+
+def _is_iban(text: str) -> bool:
+    """Whether a text is an account number with right check digits.
+
+    Source:
+        ISO 13616-1 and ISO/IEC 7064 (MOD 97-10).
+    """
+    turned = text[4:] + text[:4]
+    return int("".join(str(int(letter, 36)) for letter in turned)) % 97 == 1
