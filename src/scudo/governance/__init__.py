@@ -33,6 +33,7 @@ from scudo.governance.mandates import (
 from scudo.governance.model import DAY, ED25519, HOUR, ML_DSA_65, MOMENT, Signer
 from scudo.governance.notary import Notary
 from scudo.governance.proving import prove_entry, prove_growth
+from scudo.governance.sampling import Leak, find_leaks
 from scudo.governance.signer import KeyFiles, VaultSigner
 from scudo.governance.verification import EvidenceAudit
 
@@ -57,6 +58,7 @@ __all__ = [
     "Gates",
     "HeadUnknown",
     "KeyFiles",
+    "Leak",
     "Leave",
     "LogContradictsHead",
     "MandateBody",
@@ -82,6 +84,7 @@ __all__ = [
     "events",
     "find_in_text",
     "find_in_value",
+    "find_leaks",
     "list_mandates",
     "objection",
     "prove_entry",

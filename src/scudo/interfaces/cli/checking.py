@@ -1,15 +1,18 @@
 """`scudo doctor`: can this machine, and can these settings, hold a bank?"""
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 import psycopg
+from psycopg.rows import TupleRow
 from rich.markup import escape
 
 from scudo.fabric import doctor as physician
 from scudo.fabric import postgres
+from scudo.governance import find_leaks
 from scudo.interfaces.cli import keeping
 from scudo.interfaces.cli.installing import Settings, holds_bank, settings_now, token_path
 from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
@@ -27,6 +30,11 @@ _APPEND_ONLY: Final = (
     "decisions.decision",
     "ledger.transfer",
 )
+
+
+#: Entries and records that are looked through for data that should not be there.
+_LOOKED_THROUGH: Final = 10_000
+_LEAKS_SHOWN: Final = 5
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -57,6 +65,8 @@ def doctor(*, wants_upgrade: bool, is_json: bool) -> int:
                     data=settings.home if is_embedded else None,
                 )
                 findings += physician.diagnose(connection, examination=examination)
+                if holds_bank(connection):
+                    findings.append(_leaks(connection))
     for finding in findings:
         _say(terminal, finding)
     examined = Examined(physician.is_fit(findings), tuple(findings))
@@ -86,6 +96,20 @@ def _witness(settings: Settings) -> physician.Finding:
         found=f"{folder}, {'THE SAME DISK AS THE BANK: NO SECOND PLACE' if is_here else 'apart'}",
         wanted="a second place, which the database's administrator cannot write",
         next_step="Point SCUDO_WITNESS at a folder of another machine that others administer.",
+    )
+
+
+def _leaks(connection: psycopg.Connection[TupleRow]) -> physician.Finding:
+    """Whether personal or card data lies where none should be, in what was stored last."""
+    leaks = list(itertools.islice(find_leaks(connection, limit=_LOOKED_THROUGH), _LEAKS_SHOWN))
+    shown = ", ".join(f"{leak.kind} in {leak.table} {leak.key} {leak.path}" for leak in leaks)
+    return physician.Finding(
+        name="data where none should be",
+        ok=not leaks,
+        is_vital=False,
+        found=shown or f"none in the last {_LOOKED_THROUGH:,} entries and records",
+        wanted="no card number, account number, address or telephone number outside the vault",
+        next_step="Find who sent it there, and have it sent to the vault instead.",
     )
 
 
