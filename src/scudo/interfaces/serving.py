@@ -85,9 +85,7 @@ async def _serve(
         watched(bank, vault) as watch,
     ):
         auditor = AuditorProcess(settings, dsn=bank.dsn.read, alarm=lambda bad: _alarm(bank, bad))
-        served = application(
-            bank, limits=limits, vault=trust.vault, watch=watch, auditor=auditor
-        )
+        served = application(bank, limits=limits, vault=trust.vault, watch=watch, auditor=auditor)
         http = HttpServer(served, limits=limits)
         port = await http.start(host=host, port=settings.port)
         _spare_the_loop()
