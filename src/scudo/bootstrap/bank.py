@@ -35,7 +35,7 @@ from scudo.fabric import (
     postgres,
     request_digest,
 )
-from scudo.governance import Notary
+from scudo.governance import Notary, trail
 from scudo.identity import Clients
 from scudo.kernel import Refusal, instant
 
@@ -71,6 +71,7 @@ class Bank:
     snapshots: Snapshots
     access_snapshots: Snapshots
     notary: Notary
+    requests: trail.RequestTrail
     belt: asyncio.Task[None]
 
     async def submit(
@@ -221,6 +222,7 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
             snapshots=snapshots,
             access_snapshots=access_snapshots,
             notary=Notary(signer=trusted.signer, witness=witness or home / "witness"),
+            requests=trail.RequestTrail(now=now_us, tokens=trusted.tokens),
             belt=asyncio.create_task(conveyor.run()),
         )
         async with _attended(bank):
@@ -233,7 +235,7 @@ def _consumers(conveyor: Conveyor) -> tuple[Consumer, ...]:
     async def act(command: Command, key: str) -> Answer:
         return await _queue(conveyor, command, key=key, background=True)
 
-    return (Alerts(), Rescoring(act))
+    return (Alerts(), Rescoring(act), trail.ActIndex())
 
 
 @contextlib.asynccontextmanager
@@ -263,7 +265,8 @@ async def _attended(bank: Bank) -> AsyncIterator[None]:
     ended = threading.Event()
     attesting = asyncio.create_task(asyncio.to_thread(_attest, bank, ended))
     try:
-        yield
+        async with bank.requests.running(bank.connect):
+            yield
     finally:
         await bank.conveyor.stop()
         try:

@@ -1,6 +1,6 @@
 """By whose authority, and with what evidence: acts, gates, the log's tree, heads, proofs."""
 
-from scudo.governance import callbacks, events
+from scudo.governance import callbacks, events, trail
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
 from scudo.governance.errors import (
     EntryUnknown,
@@ -84,4 +84,5 @@ __all__ = [
     "prove_entry",
     "prove_growth",
     "record_acts",
+    "trail",
 ]

@@ -51,6 +51,12 @@ class BankCollector(Collector):
         yield from self._evidence()
         yield from self._callbacks()
 
+        yield CounterMetricFamily(
+            "scudo_requests_untrailed",
+            "Requests that the audit trail had no room for",
+            value=self._bank.requests.lost,
+        )
+
     def _callbacks(self) -> Iterator[Metric]:
         callbacks = self._bank.rooms.callbacks
         accepted = CounterMetricFamily(

@@ -173,7 +173,11 @@ def application(
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
     served = Application(
-        operations, authenticate=bank.clients.authenticate, limits=limits, registry=registry
+        operations,
+        authenticate=bank.clients.authenticate,
+        limits=limits,
+        registry=registry,
+        trail=bank.requests,
     )
     system.is_draining = lambda: served.is_draining
     return served
