@@ -13,7 +13,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo import decisions
+from scudo import decisions, payments
 from scudo.bootstrap.rooms import CATALOGUE, ROOMS, Rooms
 from scudo.bootstrap.trust import Trust, trust_in_files
 from scudo.decisions import Alerts, FeatureState, Passages, Policy, Rescoring, Snapshots
@@ -26,6 +26,7 @@ from scudo.fabric import (
     Head,
     Limits,
     ReadPool,
+    Recorded,
     Tokens,
     Writer,
     idempotency_digest,
@@ -34,8 +35,9 @@ from scudo.fabric import (
     migration,
     postgres,
     request_digest,
+    web,
 )
-from scudo.governance import Notary, trail
+from scudo.governance import DONE, Notary, anomalies, trail
 from scudo.identity import Clients
 from scudo.kernel import Refusal, instant
 
@@ -235,7 +237,25 @@ def _consumers(conveyor: Conveyor) -> tuple[Consumer, ...]:
     async def act(command: Command, key: str) -> Answer:
         return await _queue(conveyor, command, key=key, background=True)
 
-    return (Alerts(), Rescoring(act), trail.ActIndex())
+    watching = anomalies.Anomalies(
+        act, anomalies.load_thresholds(), readers={payments.events.PaymentReleased: _release}
+    )
+    return (Alerts(), Rescoring(act), trail.ActIndex(), watching)
+
+
+def _release(recorded: Recorded) -> anomalies.Conduct:
+    """To release a held payment overrides what the gate decided."""
+    event = recorded.event
+    assert isinstance(event, payments.events.PaymentReleased), "it reads nothing else"
+    return anomalies.Conduct(
+        actor=recorded.client,
+        actor_kind=web.PrincipalKind.CLIENT,
+        act="payments.release",
+        result=DONE,
+        reason=event.reason_code,
+        of_person=True,
+        at=recorded.ordered_at,
+    )
 
 
 @contextlib.asynccontextmanager

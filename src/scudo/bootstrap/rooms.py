@@ -22,7 +22,7 @@ from scudo.fabric import (
     Reference,
     Store,
 )
-from scudo.governance import Mandates, RecordActs, record_acts
+from scudo.governance import Mandates, RecordActs, anomalies, record_acts
 from scudo.identity import IdentityStore, RegisterCustomer, Registry
 from scudo.kernel import SECOND_US, Refusal
 from scudo.ledger import (
@@ -207,6 +207,7 @@ class Rooms:
             ExpirePayment: acts.expire,
             Rescore: self._rescore,
             RecordActs: record_acts,
+            anomalies.TellAnomaly: anomalies.tell_anomaly,
         }
         for keeper in self._keepers:
             self._handlers.update(keeper.handlers)

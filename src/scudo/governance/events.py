@@ -91,3 +91,28 @@ class CallbackPinged(Event, frozen=True, tag=532):
     ping: ids.EventId
     callback: int
     sequence: int
+
+
+class AnomalyFound(Event, frozen=True, tag=540):
+    """Somebody of the bank did something more often than is usual.
+
+    Attributes:
+        anomaly: position of this event.
+        actor, actor_kind: who, as in `ActRecorded`.
+        rule: which rule of `anomalies/thresholds.toml`.
+        severity: low, medium, high or critical.
+        period: the hour or day in which it was counted, by its beginning.
+        count: how often, when it was told.
+        usual: the actor's own mean; 0 where there is none.
+    """
+
+    name: ClassVar[str] = "governance.anomaly.found.v1"
+
+    anomaly: ids.EventId
+    actor: int
+    actor_kind: int
+    rule: str
+    severity: str
+    period: Annotated[int, INSTANT]
+    count: int
+    usual: int
