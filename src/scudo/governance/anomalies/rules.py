@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from scudo.fabric.web import PrincipalKind
+from scudo.fabric import web
 from scudo.governance.acts import DONE
 from scudo.kernel import InvariantBroken, instant
 
@@ -104,7 +104,7 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def watches(self, conduct: Conduct) -> bool:
         """Whether somebody is watched; nobody in particular is not."""
-        kind = PrincipalKind(conduct.actor_kind).name.lower()
+        kind = web.PrincipalKind(conduct.actor_kind).name.lower()
         return conduct.actor != 0 and kind in self.watched
 
 
