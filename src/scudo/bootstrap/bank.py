@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -39,12 +40,16 @@ from scudo.fabric import (
 )
 from scudo.governance import DONE, Notary, anomalies, trail
 from scudo.identity import Clients
-from scudo.kernel import Refusal, instant
+from scudo.kernel import SECOND_US, Refusal, instant
 
 #: The writer's heartbeat, the look for expiries and the refresh of clients.
 BEAT_S: Final = 0.5
 #: Positions of the log between two snapshots of the features' state.
 SNAPSHOT_EVERY: Final = 2_000_000
+#: A consumer that is further behind does not show what happens now.
+BEHIND_MAX: Final = 1_000_000
+#: A gate counts as degraded for so long after its last degraded decision.
+DEGRADED_FOR_US: Final = 60 * SECOND_US
 
 
 def now_us() -> int:
@@ -280,6 +285,7 @@ async def _attended(bank: Bank) -> AsyncIterator[None]:
             _keep_time(bank),
             _keep_snapshots(bank),
             bank.consumers.run(),
+            _watch_controls(bank),
         )
     ]
     ended = threading.Event()
@@ -378,6 +384,28 @@ async def _beat(dsn: postgres.Dsn, writer: Writer, clients: Clients) -> None:
                     await clients.refresh(connection)
                     await asyncio.sleep(BEAT_S)
         await asyncio.sleep(BEAT_S)
+
+
+async def _watch_controls(bank: Bank) -> None:
+    """Have it noted which controls do not work, by what their parts know of themselves."""
+
+    def follows(name: str) -> bool:
+        head, consumers = bank.conveyor.head.position, bank.consumers
+        return head - consumers.positions.get(name, head) <= BEHIND_MAX
+
+    def decides(degraded_at: int) -> bool:
+        return now_us() - degraded_at > DEGRADED_FOR_US
+
+    rooms = bank.rooms
+    rooms.controls.checks |= {
+        "log": lambda: bank.conveyor.unavailable is None and not bank.consumers.alarms,
+        "evidence": lambda: bank.notary.alarm is None,
+        "payment_gates": lambda: decides(rooms.gatekeeper.degraded_at),
+        "access_gates": lambda: decides(rooms.passages.degraded_at),
+        "audit_trail": lambda: follows(trail.ActIndex.name),
+        "operator_anomalies": lambda: follows(anomalies.Anomalies.name),
+    }
+    await rooms.controls.watch(partial(_queue, bank.conveyor, background=True), now_us)
 
 
 async def _keep_time(bank: Bank) -> None:

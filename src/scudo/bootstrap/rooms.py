@@ -175,6 +175,7 @@ class Rooms:
         self._ledger_store = LedgerStore(self.book)
         self._payment_store = PaymentStore(self.payments)
         self.callbacks = governance.callbacks.Callbacks()
+        self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
@@ -214,7 +215,8 @@ class Rooms:
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        return (self.mandates, self.callbacks, self.vault_keys, identity.PersonFacts())
+        mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
+        return (*mine, identity.PersonFacts())
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""

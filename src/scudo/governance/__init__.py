@@ -1,6 +1,6 @@
 """By whose authority, and with what evidence: acts, gates, the log's tree, heads, proofs."""
 
-from scudo.governance import anomalies, callbacks, events, trail
+from scudo.governance import anomalies, callbacks, controls, events, trail
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
 from scudo.governance.errors import (
     EntryUnknown,
@@ -79,6 +79,7 @@ __all__ = [
     "VaultSigner",
     "anomalies",
     "callbacks",
+    "controls",
     "events",
     "list_mandates",
     "objection",

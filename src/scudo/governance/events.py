@@ -116,3 +116,55 @@ class AnomalyFound(Event, frozen=True, tag=540):
     period: Annotated[int, INSTANT]
     count: int
     usual: int
+
+
+class ControlDegraded(Event, frozen=True, tag=541):
+    """A control does not work as it should; its owner is paged.
+
+    Attributes:
+        notice: position of this event.
+        control: its name in `controls/ownership.toml`.
+        owner: which team answers for it.
+        pages: who is paged.
+    """
+
+    name: ClassVar[str] = "governance.control.degraded.v1"
+
+    notice: ids.EventId
+    control: str
+    owner: str
+    pages: str
+
+
+class ControlEscalated(Event, frozen=True, tag=542):
+    """A control has been degraded for longer than it may be.
+
+    Attributes:
+        level: from 1; each level is told once.
+        since: when it was degraded, by our clock.
+        partner: who of security is told.
+        approver: who may approve an emergency change.
+    """
+
+    name: ClassVar[str] = "governance.control.escalated.v1"
+
+    notice: ids.EventId
+    control: str
+    level: int
+    since: Annotated[int, INSTANT]
+    partner: str
+    approver: str
+
+
+class ControlRestored(Event, frozen=True, tag=543):
+    """A control works again.
+
+    Attributes:
+        since: when it was degraded, by our clock.
+    """
+
+    name: ClassVar[str] = "governance.control.restored.v1"
+
+    notice: ids.EventId
+    control: str
+    since: Annotated[int, INSTANT]

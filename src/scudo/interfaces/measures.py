@@ -51,6 +51,17 @@ class BankCollector(Collector):
         yield from self._evidence()
         yield from self._callbacks()
 
+        controls = self._bank.rooms.controls
+        degraded = GaugeMetricFamily(
+            "scudo_control_degraded",
+            "1 and a level of escalation more each while a control does not work, 0 while it does",
+            labels=["control", "owner"],
+        )
+        levels = controls.degraded()
+        for control in controls.declared.values():
+            level = 1 + levels[control.name] if control.name in levels else 0
+            degraded.add_metric([control.name, control.technical_owner], level)
+        yield degraded
         yield CounterMetricFamily(
             "scudo_requests_untrailed",
             "Requests that the audit trail had no room for",

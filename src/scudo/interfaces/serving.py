@@ -181,6 +181,7 @@ async def _readiness(bank: Bank, watch: VaultWatch | None) -> tuple[Check, ...]:
         Check("evidence", is_ok=bank.notary.alarm is None),
         # Payments go on while it is sealed, and those of usual customers while it is away.
         Check("vault", is_ok=watch is not None and watch.state == "open", is_vital=False),
+        Check("controls", is_ok=not bank.rooms.controls.degraded(), is_vital=False),
     )
 
 
