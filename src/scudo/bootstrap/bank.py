@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from scudo import decisions
+from scudo import decisions, payments
 from scudo.bootstrap.rooms import CATALOGUE, ROOMS, Rooms
 from scudo.bootstrap.trust import Trust, trust_in_files
 from scudo.decisions import Alerts, FeatureState, Passages, Policy, Rescoring, Snapshots
@@ -26,6 +27,7 @@ from scudo.fabric import (
     Head,
     Limits,
     ReadPool,
+    Recorded,
     Tokens,
     Writer,
     idempotency_digest,
@@ -34,15 +36,20 @@ from scudo.fabric import (
     migration,
     postgres,
     request_digest,
+    web,
 )
-from scudo.governance import Notary
+from scudo.governance import DONE, Notary, anomalies, trail
 from scudo.identity import Clients
-from scudo.kernel import Refusal, instant
+from scudo.kernel import SECOND_US, Refusal, instant
 
 #: The writer's heartbeat, the look for expiries and the refresh of clients.
 BEAT_S: Final = 0.5
 #: Positions of the log between two snapshots of the features' state.
 SNAPSHOT_EVERY: Final = 2_000_000
+#: A consumer that is further behind does not show what happens now.
+BEHIND_MAX: Final = 1_000_000
+#: A gate counts as degraded for so long after its last degraded decision.
+DEGRADED_FOR_US: Final = 60 * SECOND_US
 
 
 def now_us() -> int:
@@ -71,6 +78,7 @@ class Bank:
     snapshots: Snapshots
     access_snapshots: Snapshots
     notary: Notary
+    requests: trail.RequestTrail
     belt: asyncio.Task[None]
 
     async def submit(
@@ -221,6 +229,7 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
             snapshots=snapshots,
             access_snapshots=access_snapshots,
             notary=Notary(signer=trusted.signer, witness=witness or home / "witness"),
+            requests=trail.RequestTrail(now=now_us, tokens=trusted.tokens),
             belt=asyncio.create_task(conveyor.run()),
         )
         async with _attended(bank):
@@ -233,7 +242,25 @@ def _consumers(conveyor: Conveyor) -> tuple[Consumer, ...]:
     async def act(command: Command, key: str) -> Answer:
         return await _queue(conveyor, command, key=key, background=True)
 
-    return (Alerts(), Rescoring(act))
+    watching = anomalies.Anomalies(
+        act, anomalies.load_thresholds(), readers={payments.events.PaymentReleased: _release}
+    )
+    return (Alerts(), Rescoring(act), trail.ActIndex(), watching)
+
+
+def _release(recorded: Recorded) -> anomalies.Conduct:
+    """To release a held payment overrides what the gate decided."""
+    event = recorded.event
+    assert isinstance(event, payments.events.PaymentReleased), "it reads nothing else"
+    return anomalies.Conduct(
+        actor=recorded.client,
+        actor_kind=web.PrincipalKind.CLIENT,
+        act="payments.release",
+        result=DONE,
+        reason=event.reason_code,
+        of_person=True,
+        at=recorded.ordered_at,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -258,12 +285,14 @@ async def _attended(bank: Bank) -> AsyncIterator[None]:
             _keep_time(bank),
             _keep_snapshots(bank),
             bank.consumers.run(),
+            _watch_controls(bank),
         )
     ]
     ended = threading.Event()
     attesting = asyncio.create_task(asyncio.to_thread(_attest, bank, ended))
     try:
-        yield
+        async with bank.requests.running(bank.connect):
+            yield
     finally:
         await bank.conveyor.stop()
         try:
@@ -355,6 +384,28 @@ async def _beat(dsn: postgres.Dsn, writer: Writer, clients: Clients) -> None:
                     await clients.refresh(connection)
                     await asyncio.sleep(BEAT_S)
         await asyncio.sleep(BEAT_S)
+
+
+async def _watch_controls(bank: Bank) -> None:
+    """Have it noted which controls do not work, by what their parts know of themselves."""
+
+    def follows(name: str) -> bool:
+        head, consumers = bank.conveyor.head.position, bank.consumers
+        return head - consumers.positions.get(name, head) <= BEHIND_MAX
+
+    def decides(degraded_at: int) -> bool:
+        return now_us() - degraded_at > DEGRADED_FOR_US
+
+    rooms = bank.rooms
+    rooms.controls.checks |= {
+        "log": lambda: bank.conveyor.unavailable is None and not bank.consumers.alarms,
+        "evidence": lambda: bank.notary.alarm is None,
+        "payment_gates": lambda: decides(rooms.gatekeeper.degraded_at),
+        "access_gates": lambda: decides(rooms.passages.degraded_at),
+        "audit_trail": lambda: follows(trail.ActIndex.name),
+        "operator_anomalies": lambda: follows(anomalies.Anomalies.name),
+    }
+    await rooms.controls.watch(partial(_queue, bank.conveyor, background=True), now_us)
 
 
 async def _keep_time(bank: Bank) -> None:

@@ -22,7 +22,7 @@ from scudo.fabric import (
     Reference,
     Store,
 )
-from scudo.governance import Mandates, RecordActs, record_acts
+from scudo.governance import Mandates, RecordActs, anomalies, record_acts
 from scudo.identity import IdentityStore, RegisterCustomer, Registry
 from scudo.kernel import SECOND_US, Refusal
 from scudo.ledger import (
@@ -175,6 +175,7 @@ class Rooms:
         self._ledger_store = LedgerStore(self.book)
         self._payment_store = PaymentStore(self.payments)
         self.callbacks = governance.callbacks.Callbacks()
+        self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
@@ -207,13 +208,15 @@ class Rooms:
             ExpirePayment: acts.expire,
             Rescore: self._rescore,
             RecordActs: record_acts,
+            anomalies.TellAnomaly: anomalies.tell_anomaly,
         }
         for keeper in self._keepers:
             self._handlers.update(keeper.handlers)
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        return (self.mandates, self.callbacks, self.vault_keys, identity.PersonFacts())
+        mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
+        return (*mine, identity.PersonFacts())
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""

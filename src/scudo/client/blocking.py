@@ -108,6 +108,109 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
+    def list_acts(
+        self,
+        *,
+        actor: str | None = None,
+        whose: str | None = None,
+        thing: str | None = None,
+        trace: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> types.ActPage:
+        """Search the audit trail by actor, customer, thing, trace and time."""
+        return self._send(
+            "GET",
+            "/v1/acts",
+            answer=types.ActPage,
+            query={
+                "actor": actor,
+                "whose": whose,
+                "thing": thing,
+                "trace": trace,
+                "since": since,
+                "until": until,
+                "cursor": cursor,
+                "limit": limit,
+            },
+        )
+
+    def iterate_acts(
+        self,
+        *,
+        actor: str | None = None,
+        whose: str | None = None,
+        thing: str | None = None,
+        trace: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int = 50,
+    ) -> Iterator[types.ActView]:
+        """Go through all pages of `list_acts`."""
+        cursor: str | None = None
+        while True:
+            page = self.list_acts(
+                actor=actor,
+                whose=whose,
+                thing=thing,
+                trace=trace,
+                since=since,
+                until=until,
+                limit=limit,
+                cursor=cursor,
+            )
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
+    def list_requests(
+        self,
+        *,
+        actor: str | None = None,
+        trace: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> types.RequestPage:
+        """Search the requests of the back office by actor, trace and time."""
+        return self._send(
+            "GET",
+            "/v1/requests",
+            answer=types.RequestPage,
+            query={
+                "actor": actor,
+                "trace": trace,
+                "since": since,
+                "until": until,
+                "cursor": cursor,
+                "limit": limit,
+            },
+        )
+
+    def iterate_requests(
+        self,
+        *,
+        actor: str | None = None,
+        trace: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int = 50,
+    ) -> Iterator[types.RequestView]:
+        """Go through all pages of `list_requests`."""
+        cursor: str | None = None
+        while True:
+            page = self.list_requests(
+                actor=actor, trace=trace, since=since, until=until, limit=limit, cursor=cursor
+            )
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
     def register_customer(
         self,
         body: types.NewCustomer,

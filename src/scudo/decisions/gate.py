@@ -51,12 +51,17 @@ def keep_record(entry: Entry, record: DecisionRecord, *, number: int, subject: i
 
 
 class Gatekeeper:
-    """The gates that money moves through: one engine on one state of features."""
+    """The gates that money moves through: one engine on one state of features.
+
+    Attributes:
+        degraded_at: when a decision was made degraded last, microseconds of our clock.
+    """
 
     def __init__(self, policy: Policy, state: FeatureState) -> None:
         """Decide by a policy on a state that was rebuilt from the log."""
         self.policy = policy
         self.state = state
+        self.degraded_at = 0
         self._engine = Engine(policy, state)
 
     def decide(
@@ -80,6 +85,7 @@ class Gatekeeper:
         number = entry.next_position
         entry.emit(DecisionMade(number, payment, event.gate, verdict.outcome, verdict.degraded))
         if verdict.degraded:
+            self.degraded_at = entry.recorded_at
             entry.emit(DecisionDegraded(number, payment))
         if verdict.outcome != Outcome.ALLOW:
             entry.emit(AlertRaised(entry.next_position, number, payment, verdict.outcome))

@@ -20,12 +20,17 @@ _BY_STAFF: Final = frozenset({Outcome.REVIEW, Outcome.HOLD})
 
 
 class Passages:
-    """Fills `governance.Gates`: one engine on one state of features."""
+    """Fills `governance.Gates`: one engine on one state of features.
+
+    Attributes:
+        degraded_at: when a decision was made degraded last, microseconds of our clock.
+    """
 
     def __init__(self, policy: Policy, state: FeatureState) -> None:
         """Decide by a policy on a state that was rebuilt from the log."""
         self.policy = policy
         self.state = state
+        self.degraded_at = 0
         self._engine = Engine(policy, state)
 
     def pass_through(
@@ -56,6 +61,8 @@ class Passages:
                 number, customer, operator, event.gate, verdict.outcome, verdict.degraded
             )
         )
+        if verdict.degraded:
+            self.degraded_at = entry.recorded_at
         if _needs_eyes(verdict):
             entry.emit(PassageFlagged(entry.next_position, number, event.gate, verdict.outcome))
         record = record_of(

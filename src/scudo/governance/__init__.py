@@ -1,6 +1,6 @@
 """By whose authority, and with what evidence: acts, gates, the log's tree, heads, proofs."""
 
-from scudo.governance import callbacks, events
+from scudo.governance import anomalies, callbacks, controls, events, trail
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
 from scudo.governance.detection import find_in_text, find_in_value
 from scudo.governance.errors import (
@@ -80,7 +80,9 @@ __all__ = [
     "Signer",
     "Terms",
     "VaultSigner",
+    "anomalies",
     "callbacks",
+    "controls",
     "events",
     "find_in_text",
     "find_in_value",
@@ -90,4 +92,5 @@ __all__ = [
     "prove_entry",
     "prove_growth",
     "record_acts",
+    "trail",
 ]

@@ -91,3 +91,80 @@ class CallbackPinged(Event, frozen=True, tag=532):
     ping: ids.EventId
     callback: int
     sequence: int
+
+
+class AnomalyFound(Event, frozen=True, tag=540):
+    """Somebody of the bank did something more often than is usual.
+
+    Attributes:
+        anomaly: position of this event.
+        actor, actor_kind: who, as in `ActRecorded`.
+        rule: which rule of `anomalies/thresholds.toml`.
+        severity: low, medium, high or critical.
+        period: the hour or day in which it was counted, by its beginning.
+        count: how often, when it was told.
+        usual: the actor's own mean; 0 where there is none.
+    """
+
+    name: ClassVar[str] = "governance.anomaly.found.v1"
+
+    anomaly: ids.EventId
+    actor: int
+    actor_kind: int
+    rule: str
+    severity: str
+    period: Annotated[int, INSTANT]
+    count: int
+    usual: int
+
+
+class ControlDegraded(Event, frozen=True, tag=541):
+    """A control does not work as it should; its owner is paged.
+
+    Attributes:
+        notice: position of this event.
+        control: its name in `controls/ownership.toml`.
+        owner: which team answers for it.
+        pages: who is paged.
+    """
+
+    name: ClassVar[str] = "governance.control.degraded.v1"
+
+    notice: ids.EventId
+    control: str
+    owner: str
+    pages: str
+
+
+class ControlEscalated(Event, frozen=True, tag=542):
+    """A control has been degraded for longer than it may be.
+
+    Attributes:
+        level: from 1; each level is told once.
+        since: when it was degraded, by our clock.
+        partner: who of security is told.
+        approver: who may approve an emergency change.
+    """
+
+    name: ClassVar[str] = "governance.control.escalated.v1"
+
+    notice: ids.EventId
+    control: str
+    level: int
+    since: Annotated[int, INSTANT]
+    partner: str
+    approver: str
+
+
+class ControlRestored(Event, frozen=True, tag=543):
+    """A control works again.
+
+    Attributes:
+        since: when it was degraded, by our clock.
+    """
+
+    name: ClassVar[str] = "governance.control.restored.v1"
+
+    notice: ids.EventId
+    control: str
+    since: Annotated[int, INSTANT]

@@ -19,6 +19,7 @@ SCOPES: Final = frozenset(
         "decisions:read",
         "callbacks:read",
         "callbacks:write",
+        "audit:read",
         "events:read",
         "clients:write",
         "clock:drive",

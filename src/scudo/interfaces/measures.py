@@ -56,6 +56,23 @@ class BankCollector(Collector):
         if self._auditor is not None:
             yield from self._recount(self._auditor)
 
+        controls = self._bank.rooms.controls
+        degraded = GaugeMetricFamily(
+            "scudo_control_degraded",
+            "1 and a level of escalation more each while a control does not work, 0 while it does",
+            labels=["control", "owner"],
+        )
+        levels = controls.degraded()
+        for control in controls.declared.values():
+            level = 1 + levels[control.name] if control.name in levels else 0
+            degraded.add_metric([control.name, control.technical_owner], level)
+        yield degraded
+        yield CounterMetricFamily(
+            "scudo_requests_untrailed",
+            "Requests that the audit trail had no room for",
+            value=self._bank.requests.lost,
+        )
+
     def _callbacks(self) -> Iterator[Metric]:
         callbacks = self._bank.rooms.callbacks
         accepted = CounterMetricFamily(

@@ -153,22 +153,10 @@ def application(
         async with await bank.connect() as connection:
             yield connection
 
-    async def readiness() -> tuple[Check, ...]:
-        await bank.reads.check()
-        return (
-            Check("database", is_ok=True),
-            Check("writer", is_ok=bank.conveyor.unavailable is None),
-            Check("log", is_ok=not bank.consumers.alarms),
-            Check("evidence", is_ok=bank.notary.alarm is None),
-            Check("auditor", is_ok=auditor is None or auditor.is_well),
-            # Payments go on while it is sealed, and those of usual customers while it is away.
-            Check("vault", is_ok=watch is not None and watch.state == "open", is_vital=False),
-        )
-
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
     system = System(
-        readiness=readiness,
+        readiness=functools.partial(_readiness, bank, watch, auditor),
         registry=registry,
         asyncapi=msgspec.json.encode(CATALOGUE.asyncapi(version=scudo.__version__)),
     )
@@ -188,10 +176,30 @@ def application(
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
     served = Application(
-        operations, authenticate=bank.clients.authenticate, limits=limits, registry=registry
+        operations,
+        authenticate=bank.clients.authenticate,
+        limits=limits,
+        registry=registry,
+        trail=bank.requests,
     )
     system.is_draining = lambda: served.is_draining
     return served
+
+
+async def _readiness(
+    bank: Bank, watch: VaultWatch | None, auditor: AuditorProcess | None
+) -> tuple[Check, ...]:
+    await bank.reads.check()
+    return (
+        Check("database", is_ok=True),
+        Check("writer", is_ok=bank.conveyor.unavailable is None),
+        Check("log", is_ok=not bank.consumers.alarms),
+        Check("evidence", is_ok=bank.notary.alarm is None),
+        Check("auditor", is_ok=auditor is None or auditor.is_well),
+        # Payments go on while it is sealed, and those of usual customers while it is away.
+        Check("vault", is_ok=watch is not None and watch.state == "open", is_vital=False),
+        Check("controls", is_ok=not bank.rooms.controls.degraded(), is_vital=False),
+    )
 
 
 def vault_port(vault: AsyncVaultClient | None) -> identity.AskVault:

@@ -15,7 +15,7 @@ from scudo import decisions, fabric, identity, ledger, payments
 from scudo.bootstrap import CATALOGUE
 from scudo.decisions import Policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
-from scudo.governance import Act, Recorder, callbacks
+from scudo.governance import Act, Recorder, callbacks, trail
 from scudo.identity import AskVault, Clients
 from scudo.interfaces.http import Check, System, openapi_document
 
@@ -70,6 +70,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
                 tokeniser=ports.tokeniser,
             )
         ),
+        *trail.operations(reads=reads, record=ports.record),
         *identity.routes.operations(
             submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
         ),

@@ -52,6 +52,30 @@ class AccountPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     next_cursor: str | None
 
 
+class ActView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who did what, whose it was, why, from where, when, with what result."""
+
+    id: str
+    at: str
+    actor: str | None
+    actor_kind: str
+    act: str
+    object: str
+    whose: str | None
+    result: str
+    reason: str
+    network: str | None
+    device: str | None
+    trace: str
+
+
+class ActPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Acts, newest first."""
+
+    items: tuple[ActView, ...]
+    next_cursor: str | None
+
+
 class AlertView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A decision that a person should look at."""
 
@@ -401,6 +425,29 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     status: Literal["ready"]
     checks: tuple[Check, ...]
+
+
+class RequestView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request of the back office, its texts masked."""
+
+    trace: str
+    at: str
+    operation: str
+    actor: str | None
+    actor_kind: str
+    network: str | None
+    status: int
+    code: str
+    asked: str
+    answered: str
+    elapsed_us: int
+
+
+class RequestPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Requests, newest first."""
+
+    items: tuple[RequestView, ...]
+    next_cursor: str | None
 
 
 class TransactionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

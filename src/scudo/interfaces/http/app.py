@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -23,6 +23,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _PROBLEM_TYPE: Final = (b"content-type", web.PROBLEM_JSON.encode("ascii"))
 #: Answers hold people's money matters: no cache may keep them, no browser guess their type.
 _ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+#: Names the request: in logs, in the audit trail, and to whoever asks about it.
+_TRACE: Final = b"scudo-trace-id"
 _RETRY_SOON: Final = (b"retry-after", b"1")
 _WAIT_STATUSES: Final = frozenset({429, 503})
 #: Statuses of strangers, of floods, and of what the bank itself could not do.
@@ -32,6 +34,24 @@ _UNMATCHED: Final = -1
 
 _log = structlog.get_logger("scudo.http")
 _encode = msgspec.json.Encoder().encode
+
+
+class Trail(Protocol):
+    """Keeps what was asked and answered."""
+
+    def wants(self, operation: web.Operation) -> bool:
+        """Whether requests for an operation are kept."""
+
+    def take(
+        self,
+        operation: web.Operation,
+        call: web.Call,
+        *,
+        status: int,
+        answer: bytes,
+        elapsed_ns: int,
+    ) -> None:
+        """Keep a request that was answered; it was well formed, and came from who may ask."""
 
 
 class Application:
@@ -49,8 +69,9 @@ class Application:
         authenticate: web.Authenticator,
         limits: Limits,
         registry: CollectorRegistry,
+        trail: Trail | None = None,
     ) -> None:
-        """Serve the operations; requests are counted in `registry`."""
+        """Serve the operations; requests are counted in `registry`, and some kept in `trail`."""
         self.router = Router(operations)
         self.is_draining = False
         self._authenticate = authenticate
@@ -60,6 +81,10 @@ class Application:
         self._under_way_max = limits.under_way_max
         self._metrics = RequestMetrics([route.operation.name for route in self.router.routes])
         registry.register(self._metrics)
+        self._trail = trail
+        self._trailed = tuple(
+            trail is not None and trail.wants(route.operation) for route in self.router.routes
+        )
         self._trace_prefix = secrets.token_hex(8)
         self._requests = 0
 
@@ -71,6 +96,7 @@ class Application:
         self._under_way += 1
         trace_id = f"{self._trace_prefix}{self._requests:016x}"
         index = _UNMATCHED
+        call: web.Call | None = None
         method: str = scope["method"]
         try:
             if method == "OPTIONS":
@@ -93,9 +119,14 @@ class Application:
             status, headers, body = self._fail(error, index, trace_id)
         finally:
             self._under_way -= 1
+        headers.append((_TRACE, trace_id.encode("ascii")))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
-        self._metrics.observe(index, status, perf_counter_ns() - began_ns)
+        elapsed_ns = perf_counter_ns() - began_ns
+        self._metrics.observe(index, status, elapsed_ns)
+        if call is not None and self._trail is not None and self._trailed[index]:
+            operation = self.router.routes[index].operation
+            self._trail.take(operation, call, status=status, answer=body, elapsed_ns=elapsed_ns)
 
     def _tell_refused_order(self, refusal: Refusal, index: int, trace_id: str) -> None:
         """Leave a trace of an order that did not reach the log, where refusals are events.
