@@ -77,7 +77,7 @@ class TestTokens:
             assert authorise(teller, account, device="phone", ip="10.0.0.1").status_code == 201
 
         (decided,) = judged(vaulted)
-        named = (("card", "my-card"), ("device", "phone"), ("ip", "10.0.0.1"))
+        named = {"card": ("my-card",), "device": ("phone",), "ip": ("10.0.0.1",)}
         with vaulted.asked() as client:
             made = client.ask(vault.TokeniseAll(named)).tokens
         assert (decided.card, decided.device, decided.ip) == made

@@ -229,8 +229,13 @@ class Custody:
         return answers.Tokens(version, tokens)
 
     async def _tokenise_all(self, request: wire.TokeniseAll) -> answers.Tokens:
-        self._count(_TOKENISE, len(request.named))
-        return answers.Tokens(self._keys.token_version, self._persons.tokens_of(request.named))
+        self._count(_TOKENISE, sum(map(len, request.named.values())))
+        tokens = [
+            token
+            for kind, values in request.named.items()
+            for token in self._persons.tokens(kind, values)
+        ]
+        return answers.Tokens(self._keys.token_version, tuple(tokens))
 
     async def _sign(self, request: wire.Sign) -> answers.Signature:
         self._count(_SIGN, 1)

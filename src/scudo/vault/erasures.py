@@ -57,7 +57,10 @@ class Erasures:
             VaultFolderUnfit: a line cannot be read; without it somebody might come back.
         """
         self._folder = folder
-        self._persons = {erasure.person for erasure in self._list()}
+        #: In the order of the lines.
+        self._order = [erasure.person for erasure in self._list()]
+        self._persons = set(self._order)
+        self._is_compared = False
 
     def export(self, erasure: Erasure) -> None:
         """Write one line, unless the person is in the list; it is on the disk afterwards.
@@ -73,12 +76,21 @@ class Erasures:
             message = "the list of erasures cannot be written"
             raise ErasureNotExported(message) from error
         self._persons.add(erasure.person)
+        self._order.append(erasure.person)
 
     async def replay(self, connection: Connection) -> int:
-        """Erase whom the database has forgotten to have erased; gives how many these were."""
-        known, count = sorted(self._persons), 0
-        for start in range(0, len(known), _AT_ONCE):
-            found = {"persons": known[start : start + _AT_ONCE]}
+        """Erase whom the database has forgotten to have erased; gives how many these were.
+
+        The first time the whole list is compared. Later only the lines beyond those that the
+        database says to have carried out: of one that was restored meanwhile, these are all
+        that were written since its backup.
+        """
+        row = await (await connection.execute(_SQL["find_replayed"])).fetchone()
+        replayed, lines, count = 0 if row is None else int(row[0]), len(self._order), 0
+        # A list that has become shorter is another one.
+        since = replayed if self._is_compared and replayed <= lines else 0
+        for start in range(since, lines, _AT_ONCE):
+            found = {"persons": self._order[start : start + _AT_ONCE]}
             rows = await (await connection.execute(_SQL["unerased"], found)).fetchall()
             missing = {person for (person,) in rows}
             if not missing:
@@ -88,6 +100,9 @@ class Erasures:
                     if erasure.person in missing:
                         await erase(connection, erasure)
             count += len(missing)
+        if replayed != lines:
+            await connection.execute(_SQL["keep_replayed"], {"lines": lines})
+        self._is_compared = True
         if count:
             _log.warning("erasures were replayed into an older database", persons=count)
         return count

@@ -4,7 +4,6 @@ Whoever asks gets digests and signatures, never a key: a hardware module fits th
 """
 
 import hashlib
-import hmac
 import secrets
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeAlias
@@ -23,6 +22,8 @@ ML_DSA_65: Final = "ml-dsa-65"
 #: What `rotate` renews: a signing algorithm, or the key of tokens.
 TOKEN: Final = "token"  # noqa: S105 - a name
 _SEED_BYTES: Final = 32
+#: Of SHA-256.
+_BLOCK_BYTES: Final = 64
 
 _Private: TypeAlias = Ed25519PrivateKey | MLDSA65PrivateKey
 
@@ -163,7 +164,11 @@ class FileKeyStore:
         if not 0 <= version <= len(self._keys.tokens):
             no_version = f"there is no token key of version {version}"
             raise KeyUnknown(no_version, field="version")
-        return hmac.digest(self._keys.tokens[version - 1], message, "sha256")
+        inner, outer = self._macs[version - 1]
+        inner, outer = inner.copy(), outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
 
     def signing_keys(self) -> Sequence[SigningKey]:
         """Every public key, oldest first; the last of each algorithm signs."""
@@ -211,6 +216,7 @@ class FileKeyStore:
         self._folder.write(OPERATIONAL_FILE, msgspec.msgpack.encode(self._keys))
 
     def _load(self) -> None:
+        self._macs = [_begun(key) for key in self._keys.tokens]
         self._active: dict[str, tuple[str, _Private]] = {}
         public = []
         for signer in self._keys.signers:
@@ -223,6 +229,17 @@ class FileKeyStore:
             SigningKey(algorithm, key_id, raw, is_active=self._active[algorithm][0] == key_id)
             for algorithm, key_id, raw in public
         )
+
+
+def _begun(key: bytes) -> tuple["hashlib._Hash", "hashlib._Hash"]:
+    """The two hashes of HMAC-SHA256, past the key: RFC 2104, section 4, saves half the work.
+
+    Every payment has four tokens, and this way one takes a fraction of the time of a call.
+    """
+    assert len(key) <= _BLOCK_BYTES, "a longer key would be hashed first"
+    padded = key.ljust(_BLOCK_BYTES, b"\x00")
+    inner, outer = (bytes(octet ^ pad for octet in padded) for pad in (0x36, 0x5C))
+    return hashlib.sha256(inner), hashlib.sha256(outer)
 
 
 def _new_signer(algorithm: str) -> SigningSeed:

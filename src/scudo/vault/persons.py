@@ -90,19 +90,6 @@ class Persons:
             token_from(mac(token_message(kind, value), version=version)) for value in values
         )
 
-    def tokens_of(self, named: Sequence[tuple[str, str]]) -> tuple[int, ...]:
-        """Keyed tokens, of the newest key, of values of several kinds.
-
-        Raises:
-            FieldUndeclared: there are no tokens of a kind.
-        """
-        for kind in {kind for kind, _ in named}:
-            demand_kind(kind)
-        mac = self._keys.mac
-        return tuple(
-            token_from(mac(token_message(kind, value), version=0)) for kind, value in named
-        )
-
     # ---- writes
 
     async def put(self, person: int, fields: Mapping[str, str]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Tokens of the vault, for a process that works on many requests at once in one event loop."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -86,10 +87,14 @@ class VaultTokens:
         refusal: VaultRefusal | None = None
         try:
             for start in range(0, len(wanted), _AT_ONCE):
-                page = tuple(wanted[start : start + _AT_ONCE])
+                by_kind: dict[str, list[str]] = defaultdict(list)
+                for kind, value in wanted[start : start + _AT_ONCE]:
+                    by_kind[kind].append(value)
+                page = {kind: tuple(values) for kind, values in by_kind.items()}
                 answer = await self._client.ask(TokeniseAll(page))
-                tokens.update(zip(page, answer.tokens, strict=True))
-                self._remember(answer.version, page, answer.tokens)
+                named = [(kind, value) for kind, values in page.items() for value in values]
+                tokens.update(zip(named, answer.tokens, strict=True))
+                self._remember(answer.version, named, answer.tokens)
         except VaultRefusal as refused:
             refusal = refused
         for waiter in waiting:

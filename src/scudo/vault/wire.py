@@ -73,10 +73,13 @@ class TokeniseAll(Request[Tokens], frozen=True, tag=True):
     """Turn values of several kinds into keyed tokens of the newest key; also while sealed.
 
     Attributes:
-        named: kind and value of each.
+        named: values of each kind; the tokens come in the order in which they stand here.
     """
 
-    named: Annotated[tuple[tuple[Name, Value], ...], Meta(min_length=1, max_length=1_000)]
+    named: Annotated[
+        dict[Name, Annotated[tuple[Value, ...], Meta(min_length=1, max_length=1_000)]],
+        Meta(min_length=1, max_length=16),
+    ]
 
 
 class Sign(Request[Signature], frozen=True, tag=True):

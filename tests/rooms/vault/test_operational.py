@@ -115,7 +115,7 @@ class TestQuotas:
         """More tokens and signatures than any bank needs in a second are refused, and counted."""
         home.start(reads_per_second={"tokenise": 10, "sign": 2})
         client = home.client()
-        asked = vault.TokeniseAll(tuple(("card", str(n)) for n in range(8)))
+        asked = vault.TokeniseAll({"card": tuple(map(str, range(8)))})
 
         assert client.ask(asked).tokens
         assert refused(client.ask, asked).code == "vault_quota"
@@ -177,7 +177,7 @@ class TestTokens:
 
         with home.client() as client:
             for number, (card, ip) in enumerate(found):
-                named = (("card", f"card-{number % 50}"), ("ip", "::1"))
+                named = {"card": (f"card-{number % 50}",), "ip": ("::1",)}
                 assert client.ask(vault.TokeniseAll(named)).tokens == (card, ip)
                 if number == 5:
                     break

@@ -207,6 +207,7 @@ def findings(settings: Settings) -> Iterator[physician.Finding]:
         wanted="a user of its own",
         next_step="As root: make a user `scudo-vault`, or name one in SCUDO_VAULT_USER.",
     )
+    yield _state(settings)
     is_development = (folder / vault.ROOT_FILE).exists()
     yield physician.Finding(
         name="vault_root",
@@ -223,6 +224,31 @@ def findings(settings: Settings) -> Iterator[physician.Finding]:
         found=str(settings.erasures or "in the bank's own folder"),
         wanted="a folder that no backup of the bank restores",
         next_step="Name one in SCUDO_ERASURES: with it a restored backup forgets again.",
+    )
+
+
+def _state(settings: Settings) -> physician.Finding:
+    """How the vault that runs is; one that does not starts with the bank."""
+    socket, found, ok = vaulting.socket_of(settings), "does not run: it starts with the bank", True
+    if socket is not None and socket.exists():
+        try:
+            with vault.VaultClient(socket, patience_s=0) as client:
+                status = client.ask(vault.Status())
+            ok = status.state == "open"
+            found = f"{status.state}, token key {status.token_version}"
+            if status.unit:
+                found += f", unit key {status.unit}, {status.keys_left:,} keys under older ones"
+        except vault.VaultUnavailable:
+            pass
+        except vault.VaultRefusal as refusal:
+            found, ok = f"runs, and answers {refusal.code}", False
+    return physician.Finding(
+        name="vault",
+        ok=ok,
+        is_vital=False,
+        found=found,
+        wanted="open",
+        next_step="`scudo vault init` gives a new one its root; `scudo vault unseal` opens it.",
     )
 
 

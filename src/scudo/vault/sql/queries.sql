@@ -112,6 +112,13 @@ SELECT (SELECT count(*) FROM vault.person_key WHERE person = %(person)s),
 -- drop_person_key: and with it fields, look-ups, links and cards
 DELETE FROM vault.person_key WHERE person = %(person)s;
 
+-- find_replayed: how many lines of the list outside were carried out here
+SELECT lines FROM vault.replayed;
+
+-- keep_replayed: so many are by now
+INSERT INTO vault.replayed (lines) VALUES (%(lines)s)
+ON CONFLICT (is_one) DO UPDATE SET lines = excluded.lines;
+
 -- unerased: who of these is not erased here
 SELECT person FROM unnest(%(persons)s::bigint[]) AS outside (person)
 WHERE NOT EXISTS (SELECT FROM vault.erasure AS e WHERE e.person = outside.person)
