@@ -7,6 +7,7 @@ from scudo.fabric.batches import (
     WholeBatch,
     find_batch,
     list_batches,
+    newest_entries,
     summarise_keys,
 )
 from scudo.fabric.carried import (
@@ -56,6 +57,7 @@ from scudo.fabric.records import (
     Register,
     find_record,
     list_records,
+    newest_records,
     read_record,
 )
 from scudo.fabric.rows import (
@@ -141,6 +143,8 @@ __all__ = [
     "list_records",
     "load_key",
     "migration",
+    "newest_entries",
+    "newest_records",
     "postgres",
     "queries",
     "read_images",

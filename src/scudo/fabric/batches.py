@@ -98,6 +98,13 @@ def find_batch(
     return WholeBatch(number, previous or GENESIS, row.hash, tuple(leaves))
 
 
+def newest_entries(
+    connection: Connection[Any], *, limit: int
+) -> list[tuple[int, bytes, bytes, bytes]]:
+    """List the last entries, the newest first: position, command, events, answer as stored."""
+    return connection.execute(_READS["newest_entries"], {"limit": limit}, binary=True).fetchall()
+
+
 def summarise_keys(connection: Connection[Any]) -> None:
     """Let `find_batch` be quick for what was added since the last call; every minute or so."""
     connection.execute(_READS["summarise_keys"])

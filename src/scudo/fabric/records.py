@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
 from scudo.fabric.evidence import RowBroken, Stretch
@@ -276,6 +276,11 @@ async def list_records(
         (number, version, register.decode(bytes(body)))
         for _, number, version, body in await cursor.fetchall()
     ]
+
+
+def newest_records(connection: Connection[Any], *, limit: int) -> list[tuple[int, bytes]]:
+    """List the last records, the newest first: the record's own id, and its body as stored."""
+    return connection.execute(_SQL["newest_records"], {"limit": limit}, binary=True).fetchall()
 
 
 class RecordRow(msgspec.Struct, frozen=True, gc=False):

@@ -7,11 +7,10 @@ from typing import Any, Final
 import msgspec
 from psycopg import Connection
 
-from scudo.fabric import RECORD, queries
+from scudo.fabric import RECORD, newest_entries, newest_records
 from scudo.governance.detection import find_in_value
 from scudo.kernel import Prefix, ids
 
-_SQL: Final = queries("scudo.governance", "detection.sql")
 _ENTRY: Final = "fabric.log_entry"
 
 
@@ -39,19 +38,17 @@ def find_leaks(connection: Connection[Any], *, limit: int) -> Iterator[Leak]:
         connection: of the reading role.
         limit: rows of each table.
     """
-    query = {"limit": limit}
-    with connection.cursor(binary=True) as cursor:
-        for position, command, events, answer in cursor.execute(_SQL["newest_entries"], query):
-            for column, value in (
-                ("command", msgspec.msgpack.decode(command)),
-                ("events", msgspec.msgpack.decode(events)),
-                ("answer", _json(answer)),
-            ):
-                for path, kind in find_in_value(value, path=column):
-                    yield Leak(_ENTRY, str(position), path, kind)
-        for number, body in cursor.execute(_SQL["newest_records"], query):
-            for path, kind in find_in_value(_json(body), path="body"):
-                yield Leak(RECORD.name, ids.show(Prefix.RECORD, number), path, kind)
+    for position, command, events, answer in newest_entries(connection, limit=limit):
+        for column, value in (
+            ("command", msgspec.msgpack.decode(command)),
+            ("events", msgspec.msgpack.decode(events)),
+            ("answer", _json(answer)),
+        ):
+            for path, kind in find_in_value(value, path=column):
+                yield Leak(_ENTRY, str(position), path, kind)
+    for number, body in newest_records(connection, limit=limit):
+        for path, kind in find_in_value(_json(body), path="body"):
+            yield Leak(RECORD.name, ids.show(Prefix.RECORD, number), path, kind)
 
 
 def _json(text: bytes) -> object:

@@ -7,7 +7,6 @@ WHERE known.key = %(key)s;
 -- find_commands: the commands of these entries
 SELECT position, command FROM fabric.log_entry WHERE position = ANY(%(positions)s);
 
-
 -- list_batches: batches that begin after a position, in order
 SELECT first_position, last_position, number, root, hash FROM fabric.log_batch
 WHERE first_position > %(after)s
@@ -28,3 +27,8 @@ LIMIT 1;
 
 -- summarise_keys: let the keys of a batch be found quickly among those that were added lately
 SELECT fabric.summarise_keys();
+
+-- newest_entries: the last entries of the log, as they are stored
+SELECT position, command, events, answer FROM fabric.log_entry
+ORDER BY position DESC
+LIMIT %(limit)s;

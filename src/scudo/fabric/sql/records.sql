@@ -30,3 +30,8 @@ COPY (SELECT id, kind, thing, version, body
 FROM fabric.record
 WHERE id >= %(first)s AND id <= %(last)s
 ORDER BY id) TO STDOUT (FORMAT binary);
+
+-- newest_records: the last records
+SELECT id, body FROM fabric.record
+ORDER BY id DESC
+LIMIT %(limit)s;
