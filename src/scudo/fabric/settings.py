@@ -95,7 +95,9 @@ def _origins_from(text: str) -> tuple[str, ...]:
         parts = urlsplit(origin)
         is_safe = parts.scheme == "https" or (parts.scheme, parts.hostname) == ("http", "localhost")
         if not is_safe or origin != f"{parts.scheme}://{parts.netloc}" or "@" in origin:
-            message = f"SCUDO_ORIGINS holds {origin!r}, which is no origin like https://bank.example."
+            message = (
+                f"SCUDO_ORIGINS holds {origin!r}, which is no origin like https://bank.example."
+            )
             raise SettingInvalid(message)
     if not origins:
         message = "SCUDO_ORIGINS names no origin."
@@ -109,7 +111,9 @@ def _domain_from(text: str | None, origins: tuple[str, ...]) -> str:
     domain = text or hosts[0]
     for host in hosts:
         if host != domain and not host.endswith(f".{domain}"):
-            message = f"SCUDO_PASSKEY_DOMAIN is {domain!r}, and the origin of {host} is not below it."
+            message = (
+                f"SCUDO_PASSKEY_DOMAIN is {domain!r}, and the origin of {host} is not below it."
+            )
             raise SettingInvalid(message)
     return domain
 

@@ -1,6 +1,6 @@
 """By whose authority, and with what evidence: acts, gates, the log's tree, heads, proofs."""
 
-from scudo.governance import callbacks, events
+from scudo.governance import approvals, callbacks, events
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
 from scudo.governance.errors import (
     EntryUnknown,
@@ -77,6 +77,7 @@ __all__ = [
     "Signer",
     "Terms",
     "VaultSigner",
+    "approvals",
     "callbacks",
     "events",
     "list_mandates",
