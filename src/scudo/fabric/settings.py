@@ -89,7 +89,11 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
 
 
 def _origins_from(text: str) -> tuple[str, ...]:
-    """Read origins; browsers use passkeys on https only, and on the machine itself."""
+    """Read origins; browsers use passkeys on https only, and on the machine itself.
+
+    Raises:
+        SettingInvalid: if there is none, or one is no origin.
+    """
     origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
     for origin in origins:
         parts = urlsplit(origin)
@@ -106,7 +110,11 @@ def _origins_from(text: str) -> tuple[str, ...]:
 
 
 def _domain_from(text: str | None, origins: tuple[str, ...]) -> str:
-    """Read the domain of passkeys: every origin's host is it, or lies below it."""
+    """Read the domain of passkeys: every origin's host is it, or lies below it.
+
+    Raises:
+        SettingInvalid: if one is not.
+    """
     hosts = [urlsplit(origin).hostname or "" for origin in origins]
     domain = text or hosts[0]
     for host in hosts:

@@ -75,6 +75,10 @@ class RelyingParty(msgspec.Struct, frozen=True):
     origins: tuple[str, ...]
 
 
+#: The bank on one's own machine.
+LOCAL_PARTY: Final = RelyingParty("localhost", "Scudo", ("http://localhost:8420",))
+
+
 class Passkey(msgspec.Struct, frozen=True):
     """A credential as it is stored; no secret.
 
@@ -257,6 +261,19 @@ def read_assertion(given: PasskeyAnswer) -> Assertion:
         message = "the answer is not of a passkey"
         raise AssertionInvalid(message, field="credential")
     return assertion
+
+
+def answered_challenge(client_data: bytes) -> bytes:
+    """Read which challenge something claims to answer; whether it does is to be verified.
+
+    Raises:
+        AssertionInvalid: if that cannot be read.
+    """
+    try:
+        return parse_client_data_json(client_data).challenge
+    except Exception as error:  # the library fails in many ways over what strangers send
+        message = "the answer names no challenge"
+        raise AssertionInvalid(message, field="credential") from error
 
 
 def verify_answer(

@@ -203,7 +203,7 @@ class Approvals:
             raise ApprovalKindUnknown(message, field="kind")
         self.people.demand(command.by, f"propose_{kind.name}", now=now)
         change = read_change(kind, command.change)
-        if kind.subject(change) == command.by:
+        if kind.subject(change) == command.by and not kind.may_ask_for_self:
             message = "nobody proposes what is for themselves"
             raise SelfServed(message, field="change")
         if command.is_emergency and kind.emergency_us is None:

@@ -108,7 +108,7 @@ class Decided:
 
 def _for_nobody(change: Any) -> int | None:  # noqa: ANN401 - any change
     del change
-    return None  # noqa: RET501 - a value: nobody
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +122,7 @@ class ApprovalKind(Generic[C]):
         demand: refuses what cannot be done at a time (microseconds).
         execute: does it inside the approving command's entry; once.
         subject: the operator whom it is for, who neither proposes nor approves it.
+        may_ask_for_self: whether the subject may propose it, and leave it to others.
         lives_us: a proposal may wait for so long.
         emergency_us: the same for an emergency, which pages the owner; None: there is none.
             It waives nothing else.
@@ -133,6 +134,7 @@ class ApprovalKind(Generic[C]):
     demand: Callable[[C, int], None]
     execute: Callable[[C, Entry, Decided], None]
     subject: Callable[[C], int | None] = _for_nobody
+    may_ask_for_self: bool = False
     lives_us: int = 24 * HOUR_US
     emergency_us: int | None = None
 

@@ -47,13 +47,24 @@ class Application:
         operations: Iterable[web.Operation],
         *,
         authenticate: web.Authenticator,
+        authorise: web.Authorise | None = None,
         limits: Limits,
         registry: CollectorRegistry,
     ) -> None:
-        """Serve the operations; requests are counted in `registry`."""
+        """Serve the operations; requests are counted in `registry`.
+
+        Args:
+            operations: the table.
+            authenticate: finds out who asks.
+            authorise: says what operators may; without, they may nothing. Of all others the
+                token's scopes say it.
+            limits: how much is taken.
+            registry: of the metrics.
+        """
         self.router = Router(operations)
         self.is_draining = False
         self._authenticate = authenticate
+        self._authorise = authorise or _refuse_operators
         self._reads = RateLimit(per_s=limits.reads_per_s, burst_s=limits.burst_s)
         self._moves = RateLimit(per_s=limits.moves_per_s, burst_s=limits.burst_s)
         self._under_way = 0
@@ -134,7 +145,7 @@ class Application:
         ordered_at = None if route.is_read else head.get(b"scudo-ordered-at")
         if ordered_at is not None:
             _demand_scope(client, web.CLOCK_SCOPE)
-        return web.Call(
+        call = web.Call(
             client=client,
             path=path,
             key=reading.read_key(head, needed=operation.moves_money),
@@ -144,6 +155,9 @@ class Application:
             trace_id=trace_id,
             arrival=arrival,
         )
+        if client.kind is web.PrincipalKind.OPERATOR:
+            self._authorise(client, operation, call)
+        return call
 
     def _admit(self, route: Route, scope: str, arrival: web.Arrival) -> web.Principal:
         scheme, credentials = reading.read_credentials(arrival.headers)
@@ -153,7 +167,10 @@ class Application:
             raise web.errors.TokenUnknown(
                 message, headers=((b"www-authenticate", b'Bearer error="invalid_token"'),)
             )
-        _demand_scope(client, scope)
+        if client.kind is web.PrincipalKind.OPERATOR:
+            self._authorise(client, route.operation, None)
+        else:
+            _demand_scope(client, scope)
         if route.operation.is_bank_wide and client.customer is not None:
             message = "a client that is bound to one customer may not do this"
             raise web.errors.ScopeMissing(message)
@@ -166,6 +183,14 @@ class Application:
             message = "too many requests are under way"
             raise web.errors.ServerBusy(message)
         return client
+
+
+def _refuse_operators(
+    client: web.Principal, operation: web.Operation, call: web.Call | None
+) -> None:
+    del client, call
+    message = f"nobody says what operators may do of {operation.name}"
+    raise web.errors.PermissionMissing(message)
 
 
 def _demand_scope(client: web.Principal, scope: str) -> None:
