@@ -152,11 +152,12 @@ def _client(document: Json, *, is_async: bool) -> str:
         for text in _methods(method.upper(), path, operation, document, is_async=is_async)
     ]
     body = "\n".join(methods)
-    any_import = "from typing import Any\n" if "Any]" in body else ""
+    words = ["Any"] * ("Any]" in body) + ["Literal"] * ("Literal[" in body)
+    word_import = f"from typing import {', '.join(words)}\n" if words else ""
     summary = "awaits" if is_async else "blocks"
     return (
         f'"""The client that {summary}.\n\n{NOTICE}\n"""\n\n'
-        f"from collections.abc import {iterator}\n{any_import}\n"
+        f"from collections.abc import {iterator}\n{word_import}\n"
         "from scudo.client import types\n"
         f"from scudo.client.transport import {colour}Transport, path_part\n\n\n"
         f"class {colour}Client({colour}Transport):\n"
