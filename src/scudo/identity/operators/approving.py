@@ -33,6 +33,9 @@ _errors: Final = approvals.errors
 
 ApprovalIdText = Annotated[str, web.id_text(Prefix.APPROVAL)]
 KindName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z_]{1,47}$", max_length=48)]
+StateText = Annotated[
+    str, msgspec.Meta(pattern="^(pending|done|rejected|withdrawn|expired)$", max_length=16)
+]
 StateName = Literal["pending", "done", "rejected", "withdrawn", "expired"]
 
 
@@ -48,7 +51,7 @@ class NewProposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ApprovalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which approvals."""
 
-    state: StateName | None = None
+    state: StateText | None = None
     cursor: web.CursorText | None = None
     limit: web.PageLimit = 50
 

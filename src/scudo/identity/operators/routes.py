@@ -249,7 +249,12 @@ def _with_invitation(answer: Answer, token: str) -> web.Reply:
 
 
 def _challenge_of_new(credential: NewPasskey) -> bytes:
-    return answered_challenge(base64url_to_bytes(credential.response.client_data))
+    try:
+        client_data = base64url_to_bytes(credential.response.client_data)
+    except ValueError as error:
+        message = "the passkey is not written in base64url"
+        raise PasskeyInvalid(message, field="credential") from error
+    return answered_challenge(client_data)
 
 
 def _session_view(session: Session, *, this: int | None) -> SessionView:
