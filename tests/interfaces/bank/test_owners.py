@@ -185,4 +185,5 @@ class TestScopes:
                     assert answer.status_code == 403, where
                     assert scope in answer.json()["detail"]
                 else:
-                    assert answer.status_code == 200, where
+                    # Open to strangers: a form that is wrong may be refused, nobody is.
+                    assert answer.status_code not in {401, 403}, where

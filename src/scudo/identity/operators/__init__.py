@@ -15,11 +15,23 @@ from scudo.identity.operators.breaking import (
     digest_of_shares,
     make_shares,
 )
-from scudo.identity.operators.ceremonies import Challenges
-from scudo.identity.operators.commands import Desk, EnrolFirst, InvitationBody
+from scudo.identity.operators.ceremonies import Challenges, Throttle
+from scudo.identity.operators.commands import (
+    Desk,
+    EndSession,
+    EnrolFirst,
+    EnrolPasskey,
+    InvitationBody,
+    InviteOperator,
+    LogIn,
+    NoteUse,
+    RecoverOperator,
+    SuspendOperator,
+    TellRefused,
+)
 from scudo.identity.operators.edge import Edge
 from scudo.identity.operators.kinds import operator_kinds
-from scudo.identity.operators.model import Operator, Role
+from scudo.identity.operators.model import Operator, Role, Verdict
 from scudo.identity.operators.permissions import (
     CORNERS,
     Act,
@@ -27,7 +39,7 @@ from scudo.identity.operators.permissions import (
     Permissions,
     Rule,
 )
-from scudo.identity.operators.reviews import Reviews
+from scudo.identity.operators.reviews import AnswerReview, OpenReview, Reviews
 from scudo.identity.operators.staff import Staff, acts_of_kinds, assertion_of, every_role
 from scudo.identity.operators.wire import new_token
 from scudo.identity.passkeys import RelyingParty
@@ -64,9 +76,15 @@ class Authority:
         self.staff.permissions.compile(every_role(), acts_of_kinds(self.approvals.kinds))
 
 
-def make_authority(*, party: RelyingParty, gates: Gates) -> Authority:
-    """Put the operators of a bank together, with the kinds of change of this room."""
-    staff = Staff(permissions=Permissions(), party=party)
+def make_authority(*, party: RelyingParty, gates: Gates, policies: str | None = None) -> Authority:
+    """Put the operators of a bank together, with the kinds of change of this room.
+
+    Args:
+        party: whom their passkeys are made for.
+        gates: decide whether who approves may pass.
+        policies: Cedar text; the shipped ones by default.
+    """
+    staff = Staff(permissions=Permissions(policies), party=party)
     approved = approvals.Approvals(people=staff, gates=gates)
     approved.add(*operator_kinds(staff))
     reviews = Reviews(staff)
@@ -82,19 +100,31 @@ __all__ = [
     "SHARES_MAX",
     "THRESHOLD_MIN",
     "Act",
+    "AnswerReview",
     "Authority",
     "Challenges",
     "Circumstances",
     "Edge",
+    "EndSession",
     "EnrolFirst",
+    "EnrolPasskey",
     "InvitationBody",
+    "InviteOperator",
+    "LogIn",
+    "NoteUse",
     "OpenBreakGlass",
+    "OpenReview",
     "Operator",
     "Permissions",
+    "RecoverOperator",
     "RelyingParty",
     "Role",
     "Rule",
     "SealBreakGlass",
+    "SuspendOperator",
+    "TellRefused",
+    "Throttle",
+    "Verdict",
     "approving",
     "assertion_of",
     "digest_of_shares",

@@ -19,7 +19,7 @@ from scudo.fabric import Answer, Command, Entry, Reference, Register, refused
 from scudo.governance import approvals
 from scudo.identity.operators import events
 from scudo.identity.operators.commands import Handler, demand_enrolled
-from scudo.identity.operators.errors import BreakGlassUnsealed, BreakGlassWrong
+from scudo.identity.operators.errors import BreakGlassUnfit, BreakGlassUnsealed, BreakGlassWrong
 from scudo.identity.operators.kinds import elevate
 from scudo.identity.operators.model import BREAK_GLASS_US, Elevation, Role, Seal
 from scudo.identity.operators.staff import Staff
@@ -57,8 +57,14 @@ class OpenedBody(msgspec.Struct, frozen=True):
 
 
 def make_shares(*, shares: int, threshold: int) -> tuple[bytes, tuple[str, ...]]:
-    """Make a secret in shares; returns its SHA-256, and the shares, to be shown once."""
-    assert THRESHOLD_MIN <= threshold <= shares <= SHARES_MAX, "the terminal has looked"
+    """Make a secret in shares; returns its SHA-256, and the shares, to be shown once.
+
+    Raises:
+        BreakGlassUnfit: if one person alone could open it, or nobody.
+    """
+    if not THRESHOLD_MIN <= threshold <= shares <= SHARES_MAX:
+        message = f"{threshold} of {shares} shares cannot guard a secret"
+        raise BreakGlassUnfit(message)
     secret = secrets.token_bytes(_SECRET_BYTES)
     (group,) = generate_mnemonics(1, [(threshold, shares)], secret)
     return hashlib.sha256(secret).digest(), tuple(group)

@@ -116,6 +116,14 @@ class BreakGlassUnsealed(Refusal):
     next_step = "Seal one: `scudo operator seal-break-glass`, on the bank's machine."
 
 
+class BreakGlassUnfit(Refusal):
+    """Raised when a secret is split so that one person alone opens it, or nobody."""
+
+    code = "break_glass_unfit"
+    kind = "unprocessable"
+    next_step = "Make 2 to 16 shares, and have at least 2 of them needed."
+
+
 class BreakGlassWrong(Refusal):
     """Raised when shares are not those of the sealed secret, or too few."""
 
