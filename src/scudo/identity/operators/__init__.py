@@ -76,15 +76,17 @@ class Authority:
         self.staff.permissions.compile(every_role(), acts_of_kinds(self.approvals.kinds))
 
 
-def make_authority(*, party: RelyingParty, gates: Gates, policies: str | None = None) -> Authority:
+def make_authority(
+    *, party: RelyingParty, gates: Gates, permissions: Permissions | None = None
+) -> Authority:
     """Put the operators of a bank together, with the kinds of change of this room.
 
     Args:
         party: whom their passkeys are made for.
         gates: decide whether who approves may pass.
-        policies: Cedar text; the shipped ones by default.
+        permissions: what roles may; by the shipped policies by default.
     """
-    staff = Staff(permissions=Permissions(policies), party=party)
+    staff = Staff(permissions=permissions or Permissions(), party=party)
     approved = approvals.Approvals(people=staff, gates=gates)
     approved.add(*operator_kinds(staff))
     reviews = Reviews(staff)
