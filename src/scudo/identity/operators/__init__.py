@@ -31,13 +31,15 @@ from scudo.identity.operators.commands import (
 )
 from scudo.identity.operators.edge import Edge
 from scudo.identity.operators.kinds import operator_kinds
-from scudo.identity.operators.model import Operator, Role, Verdict
+from scudo.identity.operators.model import APART, CONFLICTS, Operator, Role, Verdict
 from scudo.identity.operators.permissions import (
     CORNERS,
     Act,
     Circumstances,
     Permissions,
     Rule,
+    shipped_limits,
+    shipped_policies,
 )
 from scudo.identity.operators.reviews import AnswerReview, OpenReview, Reviews
 from scudo.identity.operators.staff import Staff, acts_of_kinds, assertion_of, every_role
@@ -98,6 +100,8 @@ def make_authority(
 
 
 __all__ = [
+    "APART",
+    "CONFLICTS",
     "CORNERS",
     "SHARES_MAX",
     "THRESHOLD_MIN",
@@ -138,4 +142,6 @@ __all__ = [
     "new_token",
     "overseeing",
     "routes",
+    "shipped_limits",
+    "shipped_policies",
 ]

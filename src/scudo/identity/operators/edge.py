@@ -99,15 +99,7 @@ class Edge:
         amount = amount_of(call.body) if scope in _MOVING else 0
         is_own = call.path.get("operator_id") == ids.show(Prefix.OPERATOR, number)
         circumstances = circumstances_of(operator, now, amount_minor=amount, is_own=is_own)
-        # An operator without any role keeps passkeys and sessions all the same.
-        roles = operator.roles(now) or ({"nobody"} if scope == SELF_SCOPE else set())
-        act = Act(operation.name, scope, operation.tag)
-        is_allowed = (
-            staff.permissions.ask(frozenset(roles), act, circumstances)
-            if scope == SELF_SCOPE
-            else staff.permissions.allows(roles, operation.name, circumstances)
-        )
-        if not is_allowed:
+        if not staff.permissions.allows(operator.roles(now), operation.name, circumstances):
             return staff.refusal(operator, operation.name, now)
         used = {**operator.used, **self._recent(number)}
         other = conflicting_use(used, scope, now)

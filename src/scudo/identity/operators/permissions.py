@@ -12,6 +12,7 @@ Source:
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import product
 from typing import Any, Final
 
@@ -123,7 +124,7 @@ class Permissions:
     def allows(self, roles: Iterable[str], act: str, circumstances: Circumstances) -> bool:
         """Whether somebody with these roles may do an act now."""
         held = frozenset(roles)
-        if circumstances.passkeys >= 2:
+        if held and circumstances.passkeys >= 2:
             rules = {self.rule(role, act) for role in held}
             if Rule.ALWAYS in rules:
                 return True
@@ -179,6 +180,14 @@ class Permissions:
 
 def shipped_policies() -> str:
     """The policies as they are shipped, all files in order of their names."""
-    folder = files("scudo.identity") / "operators" / "policies"
-    found = sorted((item for item in folder.iterdir()), key=lambda item: item.name)
+    found = sorted(_folder().iterdir(), key=lambda item: item.name)
     return "\n".join(item.read_text() for item in found if item.name.endswith(".cedar"))
+
+
+def shipped_limits() -> str:
+    """The policies that no role goes beyond."""
+    return (_folder() / "limits.cedar").read_text()
+
+
+def _folder() -> Traversable:
+    return files("scudo.identity") / "operators" / "policies"
