@@ -57,6 +57,57 @@ class Client(Transport):
             query={"idempotency_key": idempotency_key},
         )
 
+    def take_partner_ping(
+        self, body: types.Ping, *, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """Take a partner's sign of life."""
+        return self._send(
+            "POST",
+            "/v1/inbound/partner-ping",
+            answer=dict[str, Any],
+            body=body,
+            key=idempotency_key,
+        )
+
+    def list_callbacks(self) -> types.CallbackList:
+        """List every way in for others' systems, with its good keys."""
+        return self._send("GET", "/v1/callbacks", answer=types.CallbackList)
+
+    def add_callback_key(
+        self,
+        callback: str,
+        body: types.NewCallbackKey,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.CallbackKeyView:
+        """Let a callback be signed with a further key."""
+        return self._send(
+            "POST",
+            f"/v1/callbacks/{path_part(callback)}/keys",
+            answer=types.CallbackKeyView,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def revoke_callback_key(
+        self,
+        callback: str,
+        key_id: str,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> dict[str, Any]:
+        """Let a callback be signed with a key no more."""
+        return self._send(
+            "DELETE",
+            f"/v1/callbacks/{path_part(callback)}/keys/{path_part(key_id)}",
+            answer=dict[str, Any],
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
     def register_customer(
         self,
         body: types.NewCustomer,
@@ -130,6 +181,103 @@ class Client(Transport):
             answer=type(None),
             key=idempotency_key,
             ordered_at=ordered_at,
+        )
+
+    def put_person(
+        self,
+        customer_id: str,
+        body: types.NewPerson,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PersonSummary:
+        """Keep personal data of a customer in the vault."""
+        return self._send(
+            "PUT",
+            f"/v1/customers/{path_part(customer_id)}/person",
+            answer=types.PersonSummary,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def erase_person(
+        self,
+        customer_id: str,
+        *,
+        reason: str,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.Erasure:
+        """Destroy what is kept of a customer's person, for ever."""
+        return self._send(
+            "DELETE",
+            f"/v1/customers/{path_part(customer_id)}/person",
+            answer=types.Erasure,
+            query={"reason": reason},
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def read_person(
+        self,
+        customer_id: str,
+        body: types.PersonRead,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PersonView:
+        """Read personal data of a customer for a purpose, which is recorded."""
+        return self._send(
+            "POST",
+            f"/v1/customers/{path_part(customer_id)}/person/read",
+            answer=types.PersonView,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def find_persons(
+        self,
+        body: types.PersonSearch,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PersonMatches:
+        """Find the customers who have a value, for a purpose, which is recorded."""
+        return self._send(
+            "POST",
+            "/v1/persons/search",
+            answer=types.PersonMatches,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def put_card(
+        self,
+        body: types.NewCard,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.CardKept:
+        """Keep a card number in the vault."""
+        return self._send(
+            "POST",
+            "/v1/cards",
+            answer=types.CardKept,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def get_card(self, card_id: str, *, purpose: str, reason: str) -> types.CardView:
+        """Show the first six and last four digits of a card, which is recorded."""
+        return self._send(
+            "GET",
+            f"/v1/cards/{path_part(card_id)}",
+            answer=types.CardView,
+            query={"purpose": purpose, "reason": reason},
         )
 
     def begin_operator_enrolment(
@@ -566,6 +714,27 @@ class Client(Transport):
     def get_journal(self, journal_id: str) -> types.JournalView:
         """Show the transfers of a journal."""
         return self._send("GET", f"/v1/journals/{path_part(journal_id)}", answer=types.JournalView)
+
+    def approve_mandate(
+        self,
+        body: types.NewMandate,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.MandateBody:
+        """Approve a mandate, or another version of one."""
+        return self._send(
+            "POST",
+            "/v1/mandates",
+            answer=types.MandateBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def list_mandates(self) -> types.MandateList:
+        """List the mandates under which the bank moves money of its own accord."""
+        return self._send("GET", "/v1/mandates", answer=types.MandateList)
 
     def get_decision(self, decision_id: str) -> types.DecisionView:
         """Explain a decision with all that it was made from."""

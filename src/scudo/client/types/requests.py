@@ -40,7 +40,7 @@ class NewMovement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class NewJournal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Movements that stand or fall together."""
 
-    mandate: Literal["adjustment", "fees", "funding", "interest", "opening", "settlement"]
+    mandate: str
     movements: tuple[NewMovement, ...]
     reference: str = ""
 
@@ -194,11 +194,26 @@ class NewBulk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     items: tuple[BulkItem, ...]
 
 
+class NewCallbackKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A further key: the sender's public one, or none for a shared secret of the bank's making."""
+
+    overlap_s: int
+    public_key: str | None = None
+
+
 class NewCapture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part or all to post; the rest is freed if this is final."""
 
     amount_minor: int
     is_final: bool = True
+
+
+class NewCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A card number to keep, never with its CVV or PIN; `expiry` is year and month, `2030-01`."""
+
+    number: str
+    expiry: str
+    customer_id: str | None = None
 
 
 class NewClient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -221,6 +236,55 @@ class NewIncrement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """An amount to authorise on top."""
 
     amount_minor: int
+
+
+class NewMandate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the bank may move of its own accord; an absent bound allows everything.
+
+    Attributes:
+        mandate: the mandate that is changed; absent: a new one.
+        name, owner: codes: what it is called, and which function of the bank answers for it.
+        debit_products, credit_products: what the accounts on either side may be.
+        account_ids: customers' accounts that may be moved.
+        currency: of the bounds.
+        amount_max_minor: of one movement.
+        day_max_minor: of all movements of one day.
+        valid_from, valid_to: from the first on, and before the second.
+    """
+
+    name: str
+    owner: str
+    mandate: str | None = None
+    debit_products: tuple[
+        Literal[
+            "card_settlement",
+            "current",
+            "fee_income",
+            "funding",
+            "interest_expense",
+            "merchant",
+            "suspense",
+        ],
+        ...,
+    ] = ()
+    credit_products: tuple[
+        Literal[
+            "card_settlement",
+            "current",
+            "fee_income",
+            "funding",
+            "interest_expense",
+            "merchant",
+            "suspense",
+        ],
+        ...,
+    ] = ()
+    account_ids: tuple[str, ...] = ()
+    currency: str | None = None
+    amount_max_minor: int | None = None
+    day_max_minor: int | None = None
+    valid_from: str | None = None
+    valid_to: str | None = None
 
 
 class NewOperator(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -254,6 +318,27 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     occurred_at: str | None = None
 
 
+class NewPerson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be kept of a person; what is not named stays as it is.
+
+    Attributes:
+        birth_date: year, month and day, `1815-12-10`.
+        nationality: as you write it everywhere, such as an ISO 3166-1 code.
+    """
+
+    given_name: str | None = None
+    family_name: str | None = None
+    birth_date: str | None = None
+    birth_place: str | None = None
+    nationality: str | None = None
+    address: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    alias: str | None = None
+    document_number: str | None = None
+    tax_number: str | None = None
+
+
 class NewProposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A change that needs a second person; what `change` consists of depends on the kind."""
 
@@ -273,6 +358,68 @@ class OperatorReason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Why something is done to an operator: a code or the number of a case."""
 
     reason: str
+
+
+class PersonRead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which fields of a person, what for, and why."""
+
+    fields: tuple[
+        Literal[
+            "address",
+            "alias",
+            "birth_date",
+            "birth_place",
+            "document_number",
+            "email",
+            "family_name",
+            "given_name",
+            "nationality",
+            "phone",
+            "tax_number",
+        ],
+        ...,
+    ]
+    purpose: Literal[
+        "customer_care",
+        "investigation",
+        "notification",
+        "payment_message",
+        "privacy_request",
+        "screening",
+        "statement",
+    ]
+    reason: str
+
+
+class PersonSearch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who has this value in this field, what for, and why."""
+
+    field: Literal["alias", "document_number", "email", "phone", "tax_number"]
+    value: str
+    purpose: Literal[
+        "customer_care",
+        "investigation",
+        "notification",
+        "payment_message",
+        "privacy_request",
+        "screening",
+        "statement",
+    ]
+    reason: str
+
+
+class PingData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a ping says: a number that the sender counts up."""
+
+    sequence: int
+
+
+class Ping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A partner says that it is there, and that its keys work."""
+
+    type: Literal["ping"]
+    timestamp: str
+    data: PingData
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

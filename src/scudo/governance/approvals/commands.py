@@ -61,7 +61,7 @@ _ALARMING: Final[Mapping[str, Severity]] = {
 }
 
 
-class Propose(Command, frozen=True, tag=502):
+class Propose(Command, frozen=True, tag=522):
     """Propose a change; `change` is JSON of the kind's struct."""
 
     by: int
@@ -71,7 +71,7 @@ class Propose(Command, frozen=True, tag=502):
     is_emergency: bool
 
 
-class Approve(Command, frozen=True, tag=503):
+class Approve(Command, frozen=True, tag=523):
     """Approve a change, and carry it out."""
 
     by: int
@@ -79,7 +79,7 @@ class Approve(Command, frozen=True, tag=503):
     signature: Signature
 
 
-class Reject(Command, frozen=True, tag=504):
+class Reject(Command, frozen=True, tag=524):
     """End a proposal as a second person."""
 
     by: int
@@ -87,14 +87,14 @@ class Reject(Command, frozen=True, tag=504):
     reason: str
 
 
-class Withdraw(Command, frozen=True, tag=505):
+class Withdraw(Command, frozen=True, tag=525):
     """End a proposal as its proposer."""
 
     by: int
     approval: int
 
 
-class ExpireApproval(Command, frozen=True, tag=506):
+class ExpireApproval(Command, frozen=True, tag=526):
     """End a proposal whose time is over."""
 
     approval: int
@@ -122,7 +122,7 @@ class Approvals:
         self.people = people
         self.gates = gates
         self.kinds: dict[str, ApprovalKind[Any]] = {}
-        self.register: Register[Approval] = Register(501, Approval, resident=True)
+        self.register: Register[Approval] = Register(521, Approval, resident=True)
 
     def add(self, *kinds: ApprovalKind[Any]) -> None:
         """Let changes of further kinds be proposed; two of one name are a bug."""

@@ -6,7 +6,7 @@ from scudo.fabric import Event
 from scudo.kernel import ids
 
 
-class ApprovalProposed(Event, frozen=True, tag=502):
+class ApprovalProposed(Event, frozen=True, tag=522):
     """A change was proposed; an emergency pages its owner.
 
     Attributes:
@@ -23,7 +23,7 @@ class ApprovalProposed(Event, frozen=True, tag=502):
     severity: str
 
 
-class ApprovalGiven(Event, frozen=True, tag=503):
+class ApprovalGiven(Event, frozen=True, tag=523):
     """A change was approved by a second person, and carried out."""
 
     name: ClassVar[str] = "governance.approval.given.v1"
@@ -36,7 +36,7 @@ class ApprovalGiven(Event, frozen=True, tag=503):
     decision: ids.DecisionId
 
 
-class ApprovalRejected(Event, frozen=True, tag=504):
+class ApprovalRejected(Event, frozen=True, tag=524):
     """A second person did not want a change."""
 
     name: ClassVar[str] = "governance.approval.rejected.v1"
@@ -46,7 +46,7 @@ class ApprovalRejected(Event, frozen=True, tag=504):
     reason: str
 
 
-class ApprovalWithdrawn(Event, frozen=True, tag=505):
+class ApprovalWithdrawn(Event, frozen=True, tag=525):
     """The proposer does not want a change any more."""
 
     name: ClassVar[str] = "governance.approval.withdrawn.v1"
@@ -54,7 +54,7 @@ class ApprovalWithdrawn(Event, frozen=True, tag=505):
     approval: ids.ApprovalId
 
 
-class ApprovalExpired(Event, frozen=True, tag=506):
+class ApprovalExpired(Event, frozen=True, tag=526):
     """Nobody decided on a change in time."""
 
     name: ClassVar[str] = "governance.approval.expired.v1"
@@ -62,7 +62,7 @@ class ApprovalExpired(Event, frozen=True, tag=506):
     approval: ids.ApprovalId
 
 
-class ApprovalRefused(Event, frozen=True, tag=507):
+class ApprovalRefused(Event, frozen=True, tag=527):
     """Somebody tried what they may not, or what cannot be done.
 
     Attributes:

@@ -7,12 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
-<<<<<<< HEAD
+from scudo.interfaces.cli.operator_app import operator
 from scudo.interfaces.cli.options import Json
 from scudo.interfaces.cli.vault_app import vault
-=======
-from scudo.interfaces.cli.operator import operator
->>>>>>> 9a83316 (Show what approvals refuse, and whose name is under what they allow)
 
 _EPILOG: Final = (
     "The bank lives in SCUDO_HOME. SCUDO_DATABASE_URL uses your PostgreSQL instead of the"
@@ -34,13 +31,8 @@ app: Final = typer.Typer(
 
 app.add_typer(vault, name="vault")
 
-<<<<<<< HEAD
-=======
 app.add_typer(operator, name="operator")
 
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
-
->>>>>>> 9a83316 (Show what approvals refuse, and whose name is under what they allow)
 
 def main() -> None:
     """Run the command line; a refusal ends it with code 3 and no traceback."""

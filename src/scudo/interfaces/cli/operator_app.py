@@ -5,12 +5,13 @@ from typing import Annotated, Final
 
 import typer
 
+from scudo.interfaces.cli.options import Json
+
 operator: Final = typer.Typer(
     help="The people who run the bank: the first of them, and the glass to break.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
 
 
 @operator.command(name="enroll-first")
