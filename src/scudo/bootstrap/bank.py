@@ -39,7 +39,7 @@ from scudo.fabric import (
     web,
 )
 from scudo.governance import DONE, Notary, anomalies, trail
-from scudo.identity import Clients
+from scudo.identity import Clients, passkeys
 from scudo.kernel import SECOND_US, Refusal, instant
 
 #: The writer's heartbeat, the look for expiries and the refresh of clients.
@@ -175,6 +175,7 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
     trust: Trust | None = None,
     limits: Limits | None = None,
     policy: Policy | None = None,
+    party: passkeys.RelyingParty = passkeys.LOCAL_PARTY,
 ) -> AsyncIterator[Bank]:
     """Open the bank of a home: start its database, migrate, take the log over, rebuild.
 
@@ -186,6 +187,7 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
         trust: makes tokens and signs; keys in files of the home by default.
         limits: sizes of the conveyor's batch and queue.
         policy: what the gates decide on payments by; the shipped one by default.
+        party: whom passkeys are made for.
 
     Raises:
         WriterAlive: if another process writes to this bank.
@@ -209,7 +211,7 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
         async with await connect() as connection:
             await clients.refresh(connection)
             rooms = await _open_rooms(
-                connection, (policy, snapshots), (access_policy, access_snapshots), head
+                connection, (policy, snapshots), (access_policy, access_snapshots), head, party
             )
         conveyor = Conveyor(
             writer, rooms, head=head, now=now_us, clock_ns=time.perf_counter_ns, limits=limits
@@ -284,6 +286,7 @@ async def _attended(bank: Bank) -> AsyncIterator[None]:
         for work in (
             _keep_time(bank),
             _keep_snapshots(bank),
+            _keep_authority(bank),
             bank.consumers.run(),
             _watch_controls(bank),
         )
@@ -321,12 +324,13 @@ async def _open_rooms(
     payments: tuple[Policy, Snapshots],
     access: tuple[Policy, Snapshots],
     head: Head,
+    party: passkeys.RelyingParty,
 ) -> Rooms:
     """The rooms as the log left them, under the policies that decide from now on."""
     state, access_state = await _rebuild(connection, (payments, access), head)
     for version, _ in (payments, access):
         await _keep_policy(connection, version)
-    rooms = Rooms(payments[0], state, Passages(access[0], access_state))
+    rooms = Rooms(payments[0], state, Passages(access[0], access_state), party=party)
     await rooms.load(connection)
     await rooms.warm(connection)
     return rooms
@@ -413,6 +417,16 @@ async def _keep_time(bank: Bank) -> None:
     while True:
         await asyncio.sleep(BEAT_S)
         bank.conveyor.nudge()
+
+
+async def _keep_authority(bank: Bank) -> None:
+    """Tell the log what of the operators' access and approvals has ended by itself."""
+    while True:
+        await asyncio.sleep(BEAT_S)
+        for command in bank.rooms.authority.due(now_us()):
+            # It is found again at the next look.
+            with contextlib.suppress(Refusal):
+                await _queue(bank.conveyor, command, background=True)
 
 
 def _attest(bank: Bank, ended: threading.Event) -> None:

@@ -23,7 +23,7 @@ from scudo.fabric import (
     Store,
 )
 from scudo.governance import Mandates, RecordActs, anomalies, record_acts
-from scudo.identity import IdentityStore, RegisterCustomer, Registry
+from scudo.identity import IdentityStore, RegisterCustomer, Registry, operators, passkeys
 from scudo.kernel import SECOND_US, Refusal
 from scudo.ledger import (
     Book,
@@ -87,6 +87,8 @@ CATALOGUE: Final = EventCatalogue(
             governance.events,
             identity.events,
             identity.persons.events,
+            governance.approvals.events,
+            operators.events,
             ledger.events,
             decisions.events,
             payments.events,
@@ -156,13 +158,21 @@ class _Expiring:
 class Rooms:
     """The rooms as the conveyor sees them: one application over one state in memory."""
 
-    def __init__(self, policy: Policy, state: FeatureState, passages: Passages) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        state: FeatureState,
+        passages: Passages,
+        *,
+        party: passkeys.RelyingParty = passkeys.LOCAL_PARTY,
+    ) -> None:
         """Put the rooms together on an empty cache and rebuilt states of features.
 
         Args:
             policy: what decides on payments.
             state: features of payments.
             passages: the gates of everything else; keepers are given them.
+            party: whom passkeys are made for.
         """
         self.book = Book()
         self.registry = Registry()
@@ -177,6 +187,7 @@ class Rooms:
         self.callbacks = governance.callbacks.Callbacks()
         self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
+        self.authority = operators.make_authority(party=party, gates=passages)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         self._stores = (
@@ -216,7 +227,7 @@ class Rooms:
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
         mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
-        return (*mine, identity.PersonFacts())
+        return (*mine, identity.PersonFacts(), *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""

@@ -389,6 +389,321 @@ class AsyncClient(AsyncTransport):
             query={"purpose": purpose, "reason": reason},
         )
 
+    async def begin_operator_enrolment(
+        self, body: types.GivenInvitation, *, idempotency_key: str | None = None
+    ) -> types.Ceremony:
+        """Ask what passkey to create for an invitation."""
+        return await self._send(
+            "POST",
+            "/v1/operator-enrolments/options",
+            answer=types.Ceremony,
+            body=body,
+            key=idempotency_key,
+        )
+
+    async def enrol_operator(
+        self, body: types.Enrolment, *, idempotency_key: str | None = None
+    ) -> types.PasskeyBody:
+        """Enrol the first passkey by an invitation."""
+        return await self._send(
+            "POST",
+            "/v1/operator-enrolments",
+            answer=types.PasskeyBody,
+            body=body,
+            key=idempotency_key,
+        )
+
+    async def begin_operator_passkey(
+        self, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> types.Ceremony:
+        """Ask what further passkey to create, and what a known one is to sign."""
+        return await self._send(
+            "POST",
+            "/v1/operator-passkeys/options",
+            answer=types.Ceremony,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def add_operator_passkey(
+        self,
+        body: types.FurtherPasskey,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PasskeyBody:
+        """Enrol a further passkey, confirmed by a known one."""
+        return await self._send(
+            "POST",
+            "/v1/operator-passkeys",
+            answer=types.PasskeyBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def begin_operator_session(self, *, idempotency_key: str | None = None) -> types.Ceremony:
+        """Ask what a passkey is to sign to log in."""
+        return await self._send(
+            "POST", "/v1/operator-sessions/options", answer=types.Ceremony, key=idempotency_key
+        )
+
+    async def log_operator_in(
+        self, body: types.GivenAnswer, *, idempotency_key: str | None = None
+    ) -> types.NewSession:
+        """Log in by a passkey."""
+        return await self._send(
+            "POST", "/v1/operator-sessions", answer=types.NewSession, body=body, key=idempotency_key
+        )
+
+    async def list_operator_sessions(self) -> types.SessionList:
+        """List your sessions."""
+        return await self._send("GET", "/v1/operator-sessions", answer=types.SessionList)
+
+    async def end_operator_session(
+        self, session_id: str, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> None:
+        """End one of your sessions."""
+        return await self._send(
+            "DELETE",
+            f"/v1/operator-sessions/{path_part(session_id)}",
+            answer=type(None),
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def invite_operator(
+        self,
+        body: types.NewOperator,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.InvitationView:
+        """Invite somebody to run the bank."""
+        return await self._send(
+            "POST",
+            "/v1/operators",
+            answer=types.InvitationView,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def list_operators(self) -> types.OperatorList:
+        """List operators and what they hold."""
+        return await self._send("GET", "/v1/operators", answer=types.OperatorList)
+
+    async def get_operator(self, operator_id: str) -> types.OperatorView:
+        """Show an operator."""
+        return await self._send(
+            "GET", f"/v1/operators/{path_part(operator_id)}", answer=types.OperatorView
+        )
+
+    async def suspend_operator(
+        self,
+        operator_id: str,
+        body: types.OperatorReason,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.OperatorView:
+        """Shut an operator out, at once."""
+        return await self._send(
+            "POST",
+            f"/v1/operators/{path_part(operator_id)}/suspension",
+            answer=types.OperatorView,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def recover_operator(
+        self,
+        operator_id: str,
+        body: types.OperatorReason,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.InvitationView:
+        """Begin an operator's access anew, without passkeys, roles and sessions."""
+        return await self._send(
+            "POST",
+            f"/v1/operators/{path_part(operator_id)}/recovery",
+            answer=types.InvitationView,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def end_session_of_operator(
+        self,
+        operator_id: str,
+        session_id: str,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> None:
+        """End a session of an operator."""
+        return await self._send(
+            "DELETE",
+            f"/v1/operators/{path_part(operator_id)}/sessions/{path_part(session_id)}",
+            answer=type(None),
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def break_glass(
+        self,
+        body: types.GivenShares,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.OpenedBody:
+        """Put sealed shares together, and have the role break_glass for 30 minutes."""
+        return await self._send(
+            "POST",
+            "/v1/operator-emergencies",
+            answer=types.OpenedBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def open_access_review(
+        self, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> types.ReviewBody:
+        """Have everybody's roles looked at."""
+        return await self._send(
+            "POST",
+            "/v1/access-reviews",
+            answer=types.ReviewBody,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def list_access_reviews(self) -> types.ReviewList:
+        """List access reviews."""
+        return await self._send("GET", "/v1/access-reviews", answer=types.ReviewList)
+
+    async def answer_access_review(
+        self,
+        review_id: str,
+        body: types.GivenVerdict,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.ReviewBody:
+        """Confirm or drop a role that somebody else holds."""
+        return await self._send(
+            "POST",
+            f"/v1/access-reviews/{path_part(review_id)}/answers",
+            answer=types.ReviewBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def propose(
+        self,
+        body: types.NewProposal,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.ApprovalBody:
+        """Propose a change that needs a second person."""
+        return await self._send(
+            "POST",
+            "/v1/approvals",
+            answer=types.ApprovalBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def list_approvals(
+        self, *, state: str | None = None, cursor: str | None = None, limit: int = 50
+    ) -> types.ApprovalPage:
+        """List approvals, newest first."""
+        return await self._send(
+            "GET",
+            "/v1/approvals",
+            answer=types.ApprovalPage,
+            query={"state": state, "cursor": cursor, "limit": limit},
+        )
+
+    async def iterate_approvals(
+        self, *, state: str | None = None, limit: int = 50
+    ) -> AsyncIterator[types.ApprovalView]:
+        """Go through all pages of `list_approvals`."""
+        cursor: str | None = None
+        while True:
+            page = await self.list_approvals(state=state, limit=limit, cursor=cursor)
+            for item in page.items:
+                yield item
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
+    async def get_approval(self, approval_id: str) -> types.ApprovalView:
+        """Show an approval, with the exact text that is approved."""
+        return await self._send(
+            "GET", f"/v1/approvals/{path_part(approval_id)}", answer=types.ApprovalView
+        )
+
+    async def withdraw_proposal(
+        self, approval_id: str, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> types.ApprovalBody:
+        """Take back what you have proposed."""
+        return await self._send(
+            "POST",
+            f"/v1/approvals/{path_part(approval_id)}/withdrawal",
+            answer=types.ApprovalBody,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def begin_approval(self, approval_id: str) -> types.Ceremony:
+        """Ask what your passkey is to sign to approve this."""
+        return await self._send(
+            "GET", f"/v1/approvals/{path_part(approval_id)}/signing-options", answer=types.Ceremony
+        )
+
+    async def approve(
+        self,
+        approval_id: str,
+        body: types.GivenAnswer,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.ApprovalBody:
+        """Approve a change as a second person, and have it carried out."""
+        return await self._send(
+            "POST",
+            f"/v1/approvals/{path_part(approval_id)}/approval",
+            answer=types.ApprovalBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def reject_proposal(
+        self,
+        approval_id: str,
+        body: types.OperatorReason,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.ApprovalBody:
+        """Reject a change as a second person."""
+        return await self._send(
+            "POST",
+            f"/v1/approvals/{path_part(approval_id)}/rejection",
+            answer=types.ApprovalBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
     async def open_account(
         self,
         body: types.NewAccount,

@@ -12,12 +12,17 @@ SCUDO_VAULT_PEERS    further users who may ask the vault, by name, with commas b
 SCUDO_ERASURES       folder for the list of erased persons, outside the database and its backups
                      (`vault/erasures` in the home)
 SCUDO_AUDIT_HOURS    within how many hours the auditor recounts all that is stored (24)
+SCUDO_ORIGINS        origins of the pages that passkeys may be used on, with commas between
+                     (`http://localhost:8420`)
+SCUDO_PASSKEY_DOMAIN domain that passkeys are made for; they answer to no other, so it never
+                     changes (the host of the first origin)
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from scudo.kernel import Refusal
 
@@ -26,6 +31,7 @@ PORT_MAX: Final = 65535
 HOME_OF_ROOT: Final = Path("/var/lib/scudo")
 AUDIT_HOURS_DEFAULT: Final = 24
 AUDIT_HOURS_MAX: Final = 24 * 366
+ORIGIN_DEFAULT: Final = f"http://localhost:{PORT_DEFAULT}"
 _URL_SCHEMES: Final = ("postgresql://", "postgres://")
 
 
@@ -49,6 +55,8 @@ class Settings:
     erasures: Path | None = None
     witness: Path | None = None
     audit_hours: int = AUDIT_HOURS_DEFAULT
+    origins: tuple[str, ...] = (ORIGIN_DEFAULT,)
+    passkey_domain: str = "localhost"
 
     @property
     def witness_folder(self) -> Path:
@@ -69,6 +77,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     peers = environment.get("SCUDO_VAULT_PEERS") or ""
     erasures = environment.get("SCUDO_ERASURES")
     witness = environment.get("SCUDO_WITNESS")
+    origins = _origins_from(environment.get("SCUDO_ORIGINS") or ORIGIN_DEFAULT)
     return Settings(
         home=_home_from(environment, is_root=is_root),
         database_url=url,
@@ -79,7 +88,47 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         erasures=Path(erasures).expanduser().absolute() if erasures else None,
         witness=Path(witness).expanduser().absolute() if witness else None,
         audit_hours=_hours_from(environment.get("SCUDO_AUDIT_HOURS") or str(AUDIT_HOURS_DEFAULT)),
+        origins=origins,
+        passkey_domain=_domain_from(environment.get("SCUDO_PASSKEY_DOMAIN"), origins),
     )
+
+
+def _origins_from(text: str) -> tuple[str, ...]:
+    """Read origins; browsers use passkeys on https only, and on the machine itself.
+
+    Raises:
+        SettingInvalid: if there is none, or one is no origin.
+    """
+    origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        is_safe = parts.scheme == "https" or (parts.scheme, parts.hostname) == ("http", "localhost")
+        if not is_safe or origin != f"{parts.scheme}://{parts.netloc}" or "@" in origin:
+            message = (
+                f"SCUDO_ORIGINS holds {origin!r}, which is no origin like https://bank.example."
+            )
+            raise SettingInvalid(message)
+    if not origins:
+        message = "SCUDO_ORIGINS names no origin."
+        raise SettingInvalid(message)
+    return origins
+
+
+def _domain_from(text: str | None, origins: tuple[str, ...]) -> str:
+    """Read the domain of passkeys: every origin's host is it, or lies below it.
+
+    Raises:
+        SettingInvalid: if one is not.
+    """
+    hosts = [urlsplit(origin).hostname or "" for origin in origins]
+    domain = text or hosts[0]
+    for host in hosts:
+        if host != domain and not host.endswith(f".{domain}"):
+            message = (
+                f"SCUDO_PASSKEY_DOMAIN is {domain!r}, and the origin of {host} is not below it."
+            )
+            raise SettingInvalid(message)
+    return domain
 
 
 def _home_from(environment: Mapping[str, str], *, is_root: bool) -> Path:

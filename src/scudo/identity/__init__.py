@@ -1,6 +1,6 @@
 """Parties who own accounts, and clients that call the API."""
 
-from scudo.identity import errors, events, persons, queries, routes
+from scudo.identity import errors, events, operators, passkeys, persons, queries, routes
 from scudo.identity.commands import RegisterCustomer, Registry
 from scudo.identity.model import SCOPES, Customer, CustomerKind
 from scudo.identity.persons import AskVault, PersonFacts
@@ -19,6 +19,8 @@ __all__ = [
     "errors",
     "events",
     "issue_token",
+    "operators",
+    "passkeys",
     "persons",
     "queries",
     "revoke_token",

@@ -20,10 +20,11 @@ from psycopg.rows import TupleRow
 
 import scudo
 from scudo import identity
-from scudo.bootstrap import CATALOGUE, Bank, open_bank, trust_in_vault
+from scudo.bootstrap import CATALOGUE, Bank, now_us, open_bank, trust_in_vault
 from scudo.fabric import Answer, BadRow, BankUnavailable, Command, postgres, web
 from scudo.fabric import settings as environment
 from scudo.governance import Act, RecordActs
+from scudo.identity import operators, passkeys
 from scudo.interfaces import guarding
 from scudo.interfaces.http import (
     Application,
@@ -81,6 +82,7 @@ async def _serve(
             description=description,
             witness=settings.witness_folder,
             trust=trust,
+            party=passkeys.RelyingParty(settings.passkey_domain, "Scudo", settings.origins),
         ) as bank,
         watched(bank, vault) as watch,
     ):
@@ -144,9 +146,14 @@ def application(
             command,
             client=call.client.id,
             owner=call.client.customer,
-            key=call.key,
+            # Strangers have no keys: those of nobody are the bank's own.
+            key=call.key if call.client.id else None,
             at=call.ordered_at,
         )
+
+    def tell(command: Command) -> None:
+        # What comes of it is in the log, or the bank has said that it takes no work.
+        bank.queue(command).add_done_callback(lambda told: told.cancelled() or told.exception())
 
     @contextlib.asynccontextmanager
     async def writes() -> AsyncIterator[AsyncConnection[TupleRow]]:
@@ -172,12 +179,16 @@ def application(
         callbacks=bank.rooms.callbacks,
         callback_master=bank.callback_master,
         vault=vault_port(vault),
+        authority=bank.rooms.authority,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
+    edge = operators.Edge(bank.rooms.authority.staff, now=now_us, tell=tell)
+    edge.know(operations)
     served = Application(
         operations,
-        authenticate=bank.clients.authenticate,
+        authenticate=first_of(edge.authenticate, bank.clients.authenticate),
+        authorise=edge.authorise,
         limits=limits,
         registry=registry,
         trail=bank.requests,
@@ -223,6 +234,19 @@ async def _record(bank: Bank, acts: Sequence[Act]) -> None:
     if answer.status != _OK:
         message = "what is done cannot be recorded now, so it is not done"
         raise BankUnavailable(message)
+
+
+def first_of(*authenticators: web.Authenticator) -> web.Authenticator:
+    """Ask one after the other who somebody is."""
+
+    def authenticate(scheme: str, credentials: str, arrival: web.Arrival) -> web.Principal | None:
+        for ask in authenticators:
+            found = ask(scheme, credentials, arrival)
+            if found is not None:
+                return found
+        return None
+
+    return authenticate
 
 
 def _clock() -> datetime:

@@ -15,9 +15,10 @@ from scudo import decisions, fabric, identity, ledger, payments
 from scudo.bootstrap import CATALOGUE
 from scudo.decisions import Policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
-from scudo.governance import Act, Recorder, callbacks, trail
-from scudo.identity import AskVault, Clients
+from scudo.governance import Act, Recorder, Shut, callbacks, trail
+from scudo.identity import AskVault, Clients, operators, passkeys
 from scudo.interfaces.http import Check, System, openapi_document
+from scudo.kernel import micros
 
 #: CloudEvents source of every event of this unit.
 _SOURCE: Final = "urn:scudo:bank"
@@ -40,6 +41,7 @@ class Ports:
         policy_of: finds the policy that a decision names.
         callbacks: keys and reactions of inbound callbacks.
         callback_master: what their shared secrets are derived from.
+        authority: the operators and their approvals.
     """
 
     submit: web.Submit
@@ -53,6 +55,7 @@ class Ports:
     policy_of: Callable[[bytes], Policy]
     callbacks: callbacks.Callbacks
     callback_master: bytes
+    authority: operators.Authority
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -81,6 +84,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             record=ports.record,
             tokens=ports.tokeniser,
         ),
+        *_operator_operations(ports),
         *ledger.routes.operations(
             submit=submit,
             reads=reads,
@@ -94,6 +98,23 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
     )
 
 
+def _operator_operations(ports: Ports) -> tuple[web.Operation, ...]:
+    submit, authority = ports.submit, ports.authority
+
+    def now() -> int:
+        return micros(ports.clock())
+
+    return (
+        *operators.routes.operations(
+            submit=submit, staff=authority.staff, now=now, tokens=ports.tokeniser
+        ),
+        *operators.overseeing.operations(submit=submit, reviews=authority.reviews, now=now),
+        *operators.approving.operations(
+            submit=submit, approved=authority.approvals, staff=authority.staff
+        ),
+    )
+
+
 def describe(operations: tuple[web.Operation, ...]) -> dict[str, Any]:
     """Describe a whole table as OpenAPI."""
     return openapi_document(operations, title=_TITLE, version=scudo.__version__)
@@ -101,6 +122,11 @@ def describe(operations: tuple[web.Operation, ...]) -> dict[str, Any]:
 
 def describe_without_bank() -> dict[str, Any]:
     """Describe the table that every bank serves, without one: for clients and documents."""
+    return describe(operations_without_bank())
+
+
+def operations_without_bank() -> tuple[web.Operation, ...]:
+    """List the operations that every bank serves, to be described and not called."""
     system = System(readiness=_no_checks, registry=CollectorRegistry(), asyncapi=b"{}")
     ports = Ports(
         submit=_no_writer,
@@ -114,8 +140,9 @@ def describe_without_bank() -> dict[str, Any]:
         policy_of=lambda _hash: load_policy(),
         callbacks=callbacks.Callbacks(),
         callback_master=bytes(32),
+        authority=operators.make_authority(party=passkeys.LOCAL_PARTY, gates=Shut()),
     )
-    return describe((*system.operations(), *room_operations(ports)))
+    return (*system.operations(), *room_operations(ports))
 
 
 _ONLY_DESCRIBED: Final = "the table is described here, nothing of it is called"

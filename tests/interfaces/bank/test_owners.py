@@ -188,4 +188,5 @@ class TestScopes:
                     # Others' systems have no token: they sign.
                     assert answer.status_code in {401, 415}, where
                 else:
-                    assert answer.status_code == 200, where
+                    # Open to strangers: a form that is wrong may be refused, nobody is.
+                    assert answer.status_code not in {401, 403}, where

@@ -100,6 +100,38 @@ class AnswerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     body: Any
 
 
+class ApprovalBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to who changed an approval; `hash` is what is approved, in hex."""
+
+    id: str
+    state: str
+    hash: str
+
+
+class ApprovalView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An approval: `document` is the exact text whose SHA-256 is approved."""
+
+    id: str
+    kind: str
+    state: Literal["done", "expired", "pending", "rejected", "withdrawn"]
+    document: str
+    hash: str
+    proposer_id: str
+    proposed_at: str
+    expires_at: str
+    reason: str
+    is_emergency: bool
+    ended_by: str | None
+    ended_at: str | None
+
+
+class ApprovalPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Approvals, newest first."""
+
+    items: tuple[ApprovalView, ...]
+    next_cursor: str | None
+
+
 class BulkResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one journal of a bulk was answered: a journal, or a problem."""
 
@@ -154,6 +186,13 @@ class CardView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     first_six: str
     last_four: str
+
+
+class Ceremony(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a browser is to do: `create` a passkey, or `get` one's answer."""
+
+    create: dict[str, Any] | None = None
+    get: dict[str, Any] | None = None
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -241,6 +280,15 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     elapsed_us: tuple[int, int, int]
 
 
+class ElevationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A role that somebody has, or had, for a time."""
+
+    role: str
+    until: str
+    reason: str
+    is_over: bool
+
+
 class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A person is erased: since when, and what this request destroyed.
 
@@ -284,6 +332,15 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_after: int
 
 
+class InvitationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An invitation; its token is shown this once."""
+
+    id: str
+    handle: str
+    invitation: str
+    expires_at: str
+
+
 class JournalBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Answer to a journal: one transfer or hold for each movement, in order."""
 
@@ -313,6 +370,16 @@ class JournalView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     id: str
     transfers: tuple[TransferView, ...]
+
+
+class LineView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who holds what since when, and what the reviewer says of it."""
+
+    operator_id: str
+    role: str
+    since: str
+    last_used_at: str | None
+    verdict: str
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -351,6 +418,49 @@ class MandateList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Every mandate, the standing ones first."""
 
     mandates: tuple[MandateView, ...]
+
+
+class NewSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session; its token is shown this once."""
+
+    id: str
+    operator_id: str
+    expires_at: str
+    token: str
+
+
+class OpenedBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to who broke the glass."""
+
+    operator_id: str
+    until: str
+
+
+class OperatorView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An operator: what they hold, and when they were last seen."""
+
+    id: str
+    handle: str
+    state: str
+    passkeys: int
+    roles: tuple[str, ...]
+    elevations: tuple[ElevationView, ...]
+    sessions: int
+    logged_in_at: str | None
+    invited_by: str | None
+
+
+class OperatorList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All operators, oldest first."""
+
+    items: tuple[OperatorView, ...]
+
+
+class PasskeyBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to a new passkey."""
+
+    operator_id: str
+    passkeys: int
 
 
 class PaymentBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -448,6 +558,46 @@ class RequestPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     items: tuple[RequestView, ...]
     next_cursor: str | None
+
+
+class ReviewBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to who opened or answered a review."""
+
+    id: str
+    due_at: str
+    is_open: bool
+
+
+class ReviewView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An access review."""
+
+    id: str
+    cause: str
+    opened_at: str
+    due_at: str
+    is_open: bool
+    lines: tuple[LineView, ...]
+
+
+class ReviewList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Access reviews, oldest first."""
+
+    items: tuple[ReviewView, ...]
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session of yours that holds."""
+
+    id: str
+    began_at: str
+    expires_at: str
+    is_this: bool
+
+
+class SessionList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Your sessions, oldest first."""
+
+    items: tuple[SessionView, ...]
 
 
 class TransactionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

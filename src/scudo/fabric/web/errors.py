@@ -8,6 +8,7 @@ Refusal
     ├── BodyMalformed, BodyInvalid, BodyUnexpected, QueryInvalid, HeaderInvalid
     ├── IdempotencyKeyMissing, IdempotencyKeyMalformed, CursorMalformed
     ├── TokenMissing, TokenUnknown, ScopeMissing
+    ├── SessionOver, PermissionMissing, ElevationLapsed, SecondPasskeyMissing   operators
     ├── RateLimited, ServerBusy, NotReady                before acceptance: no effect
     └── Unforeseen                             a bug of ours: effect unknown
 """
@@ -176,6 +177,38 @@ class ScopeMissing(WebRefusal):
     code = "scope_missing"
     kind = "forbidden"
     next_step = "Use a token with the scope that is named."
+
+
+class SessionOver(WebRefusal):
+    """Raised when the session of a token is over: too old, or unused for too long."""
+
+    code = "session_over"
+    kind = "unauthenticated"
+    next_step = "Log in again."
+
+
+class PermissionMissing(WebRefusal):
+    """Raised when no role that an operator holds now may do this."""
+
+    code = "permission_missing"
+    kind = "forbidden"
+    next_step = "Ask a colleague whose role allows it, or propose an elevation."
+
+
+class ElevationLapsed(WebRefusal):
+    """Raised when an operator would need an elevation that is over."""
+
+    code = "elevation_lapsed"
+    kind = "forbidden"
+    next_step = "Propose another elevation, and have it approved."
+
+
+class SecondPasskeyMissing(WebRefusal):
+    """Raised when an operator with one passkey wants anything but to enrol the second."""
+
+    code = "second_passkey_missing"
+    kind = "forbidden"
+    next_step = "Enrol a second passkey first."
 
 
 class RateLimited(WebRefusal):

@@ -181,3 +181,8 @@ class Operation:
     def templates(self) -> tuple[str, ...]:
         """Names of the path's templates, in order."""
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+
+#: Refuses an operator who may not do an operation: asked with no call before the request is read,
+#: and with it afterwards.
+Authorise = Callable[[Principal, Operation, Call | None], None]

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from scudo.interfaces.cli.operator_app import operator
 from scudo.interfaces.cli.options import Json
 from scudo.interfaces.cli.vault_app import vault
 
@@ -29,6 +30,8 @@ app: Final = typer.Typer(
 )
 
 app.add_typer(vault, name="vault")
+
+app.add_typer(operator, name="operator")
 
 
 def main() -> None:

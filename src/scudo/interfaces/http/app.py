@@ -67,14 +67,26 @@ class Application:
         operations: Iterable[web.Operation],
         *,
         authenticate: web.Authenticator,
+        authorise: web.Authorise | None = None,
         limits: Limits,
         registry: CollectorRegistry,
         trail: Trail | None = None,
     ) -> None:
-        """Serve the operations; requests are counted in `registry`, and some kept in `trail`."""
+        """Serve the operations; requests are counted in `registry`.
+
+        Args:
+            operations: the table.
+            authenticate: finds out who asks.
+            authorise: says what operators may; without, they may nothing. Of all others the
+                token's scopes say it.
+            limits: how much is taken.
+            registry: of the metrics.
+            trail: keeps some of the requests.
+        """
         self.router = Router(operations)
         self.is_draining = False
         self._authenticate = authenticate
+        self._authorise = authorise or _refuse_operators
         self._reads = RateLimit(per_s=limits.reads_per_s, burst_s=limits.burst_s)
         self._moves = RateLimit(per_s=limits.moves_per_s, burst_s=limits.burst_s)
         self._under_way = 0
@@ -165,7 +177,7 @@ class Application:
         ordered_at = None if route.is_read else head.get(b"scudo-ordered-at")
         if ordered_at is not None:
             _demand_scope(client, web.CLOCK_SCOPE)
-        return web.Call(
+        call = web.Call(
             client=client,
             path=path,
             key=reading.read_key(head, needed=operation.moves_money),
@@ -175,6 +187,9 @@ class Application:
             trace_id=trace_id,
             arrival=arrival,
         )
+        if client.kind is web.PrincipalKind.OPERATOR:
+            self._authorise(client, operation, call)
+        return call
 
     def _admit(self, route: Route, scope: str, arrival: web.Arrival) -> web.Principal:
         scheme, credentials = reading.read_credentials(arrival.headers)
@@ -184,7 +199,10 @@ class Application:
             raise web.errors.TokenUnknown(
                 message, headers=((b"www-authenticate", b'Bearer error="invalid_token"'),)
             )
-        _demand_scope(client, scope)
+        if client.kind is web.PrincipalKind.OPERATOR:
+            self._authorise(client, route.operation, None)
+        else:
+            _demand_scope(client, scope)
         if route.operation.is_bank_wide and client.customer is not None:
             message = "a client that is bound to one customer may not do this"
             raise web.errors.ScopeMissing(message)
@@ -197,6 +215,14 @@ class Application:
             message = "too many requests are under way"
             raise web.errors.ServerBusy(message)
         return client
+
+
+def _refuse_operators(
+    client: web.Principal, operation: web.Operation, call: web.Call | None
+) -> None:
+    del client, call
+    message = f"nobody says what operators may do of {operation.name}"
+    raise web.errors.PermissionMissing(message)
 
 
 def _demand_scope(client: web.Principal, scope: str) -> None:

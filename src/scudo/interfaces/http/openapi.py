@@ -72,6 +72,8 @@ def refusals_of(operation: web.Operation) -> tuple[type[Refusal], ...]:
         own.append(web.errors.AnswerNotAcceptable)
     if operation.scope is not None:
         own += [web.errors.TokenMissing, web.errors.TokenUnknown, web.errors.ScopeMissing]
+        own += [web.errors.SessionOver, web.errors.PermissionMissing]
+        own += [web.errors.ElevationLapsed, web.errors.SecondPasskeyMissing]
         own += [web.errors.RateLimited, web.errors.ServerBusy]
     if operation.body is not None:
         own += [web.errors.MediaTypeUnsupported, web.errors.BodyTooLarge]
