@@ -10,7 +10,15 @@ from scudo.fabric.carried import idempotency_digest
 from scudo.fabric.log.catalogue import EventCatalogue
 from scudo.fabric.log.errors import AnswerNotFound
 from scudo.fabric.queries import StoredEntry, find_answer, list_entries
-from scudo.fabric.web import READ_REFUSALS, Call, Operation, PageLimit, Reads, Reply
+from scudo.fabric.web import (
+    READ_REFUSALS,
+    Call,
+    Operation,
+    PageLimit,
+    Reads,
+    Reply,
+    show_sender,
+)
 from scudo.kernel import Prefix, ids, micros, rfc3339
 
 _TAG: Final = "log"
@@ -82,7 +90,7 @@ class _Desk:
         return Reply(200, EventPage(tuple(events), events[-1].position if events else query.after))
 
     async def get_answer(self, call: Call) -> Reply:
-        digest = idempotency_digest(call.client.id, call.query.idempotency_key)
+        digest = idempotency_digest(call.client.sender, call.query.idempotency_key)
         async with self.reads() as connection:
             answer = await find_answer(connection, digest)
         if answer is None:
@@ -93,7 +101,7 @@ class _Desk:
     def _events(self, entries: Iterable[StoredEntry]) -> Iterator[EventView]:
         for entry in entries:
             time = micros(entry.ordered_at)
-            client = ids.show(Prefix.CLIENT, entry.client) if entry.client else None
+            client = show_sender(entry.client) if entry.client else None
             for index, event in enumerate(self.catalogue.decode(entry.events)):
                 yield EventView(
                     specversion="1.0",

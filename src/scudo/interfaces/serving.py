@@ -144,10 +144,9 @@ def application(
     async def submit(command: Command, call: web.Call) -> Answer:
         return await bank.queue(
             command,
-            client=call.client.id,
+            client=call.client.sender,
             owner=call.client.customer,
-            # Strangers have no keys: those of nobody are the bank's own.
-            key=call.key if call.client.id else None,
+            key=call.key,
             at=call.ordered_at,
         )
 

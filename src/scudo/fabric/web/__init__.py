@@ -19,6 +19,7 @@ from scudo.fabric.web.operation import (
     Principal,
     PrincipalKind,
     Reply,
+    show_sender,
 )
 from scudo.fabric.web.ports import (
     READ_REFUSALS,
@@ -81,6 +82,7 @@ __all__ = [
     "id_text",
     "is_idempotency_key",
     "problem_of",
+    "show_sender",
     "status_of",
     "submitted",
     "title_of",

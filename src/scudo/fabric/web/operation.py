@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from scudo.fabric.web.errors import Headers
-from scudo.kernel import Refusal
+from scudo.kernel import Prefix, Refusal, ids
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -30,6 +30,16 @@ class PrincipalKind(IntEnum):
     PARTNER = 4
 
 
+_SENDERS: Final = {
+    PrincipalKind.CLIENT: Prefix.CLIENT,
+    PrincipalKind.CUSTOMER: Prefix.CUSTOMER,
+    PrincipalKind.OPERATOR: Prefix.OPERATOR,
+    PrincipalKind.PARTNER: Prefix.PARTNER,
+}
+#: Positions of the log are far below it; the highest kind fits into the 63 bits of a number.
+_KIND_SHIFT: Final = 60
+
+
 class Principal(msgspec.Struct, frozen=True):
     """On whose behalf a request is made.
 
@@ -46,6 +56,23 @@ class Principal(msgspec.Struct, frozen=True):
     customer: int | None = None
     kind: PrincipalKind = PrincipalKind.CLIENT
     session: int | None = None
+
+    @property
+    def sender(self) -> int:
+        """Their number in the log, where idempotency keys are kept by it.
+
+        Of clients it is their own. Numbers of the others are positions of the log, of which one
+        may equal a client's: so their kind stands above them, and no two share keys.
+        """
+        if self.kind <= PrincipalKind.CLIENT:
+            return self.id
+        return self.kind << _KIND_SHIFT | self.id
+
+
+def show_sender(number: int) -> str:
+    """Who sent an entry of the log, as clients see it."""
+    kind = PrincipalKind(number >> _KIND_SHIFT or PrincipalKind.CLIENT)
+    return ids.show(_SENDERS[kind], number & (1 << _KIND_SHIFT) - 1)
 
 
 NOBODY: Final = Principal(id=0, scopes=frozenset(), kind=PrincipalKind.NOBODY)

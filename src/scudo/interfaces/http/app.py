@@ -180,7 +180,10 @@ class Application:
         call = web.Call(
             client=client,
             path=path,
-            key=reading.read_key(head, needed=operation.moves_money),
+            # Strangers have no keys: those of nobody are the bank's own.
+            key=None
+            if operation.scope is None
+            else reading.read_key(head, needed=operation.moves_money),
             query=reading.read_query(route, scope["query_string"]),
             ordered_at=None if ordered_at is None else reading.read_ordered_at(ordered_at),
             body=await reading.read_body(route, head, receive),
@@ -207,7 +210,7 @@ class Application:
             message = "a client that is bound to one customer may not do this"
             raise web.errors.ScopeMissing(message)
         limit = self._reads if route.is_read else self._moves
-        wait_s = limit.take(client.id, now_ns=perf_counter_ns())
+        wait_s = limit.take(client.sender, now_ns=perf_counter_ns())
         if wait_s:
             message = "this client asks more often than its limit"
             raise web.errors.RateLimited(message, headers=((b"retry-after", b"%d" % wait_s),))
