@@ -16,7 +16,7 @@ from scudo.interfaces.recounting import AuditorProcess
 from scudo.kernel import SECOND_US
 from scudo.ledger import TRANSFER
 
-PATIENCE_S = 30
+PATIENCE_S = 50
 
 
 def auditor_of(connection, home, *, round_us, told=None):

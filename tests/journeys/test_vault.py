@@ -163,6 +163,7 @@ class TestDeath:
             "writer": True,
             "log": True,
             "evidence": True,
+            "auditor": True,
             "vault": False,
         }
         assert again.status_code == 201
