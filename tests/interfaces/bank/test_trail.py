@@ -210,12 +210,12 @@ class TestRequests:
 
     def test_a_refusal_is_found_with_its_code_and_without_its_words(self, teller):
         """Words of a refusal may quote what was sent."""
-        refused = teller.get("/v1/customers/cus_0000000000000001")
+        refused = teller.get("/v1/customers/cus_7fffffffffffffff")
 
         (request,) = requests(teller, refused.headers["scudo-trace-id"])
 
         assert (request["status"], request["code"]) == (404, "customer_not_found")
-        assert "cus_0000000000000001" in request["asked"]
+        assert "cus_7fffffffffffffff" in request["asked"]
         assert request["answered"] == ""
 
     def test_a_secret_that_is_shown_once_is_not_kept(self, teller):
