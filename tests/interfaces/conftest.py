@@ -29,6 +29,7 @@ from scudo.interfaces.http import (
     Check,
     HttpServer,
     Limits,
+    ServerTls,
     System,
     openapi_document,
 )
@@ -296,7 +297,7 @@ class Served:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Desk], Served]]:
+def serve() -> Iterator[Callable[..., Served]]:
     """Serve an application on a free loopback port, in a loop of its own thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -306,8 +307,8 @@ def serve() -> Iterator[Callable[[Desk], Served]]:
     def in_loop(coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout=20)
 
-    def start(desk: Desk) -> Served:
-        server = HttpServer(desk.app, limits=desk.limits)
+    def start(desk: Desk, tls: ServerTls | None = None) -> Served:
+        server = HttpServer(desk.app, limits=desk.limits, tls=tls)
         servers.append(server)
         port = in_loop(server.start(host="127.0.0.1", port=0))
         return Served(port, lambda: in_loop(server.stop()))

@@ -84,7 +84,8 @@ class TestMethods:
                 if parameter["in"] != "header":
                     assert (given.default is given.empty) == parameter["required"]
             if "requestBody" in operation:
-                schema = operation["requestBody"]["content"]["application/json"]["schema"]
+                (described,) = operation["requestBody"]["content"].values()
+                schema = described["schema"]
                 assert hints["body"].__name__ == schema["$ref"].rpartition("/")[2]
                 taken.pop("body")
             assert not taken, operation["operationId"]

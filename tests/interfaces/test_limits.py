@@ -1,9 +1,23 @@
-"""Rate limits."""
+"""What the edge accepts: rates, tiers, and what is refused unread."""
 
+import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scudo.interfaces.http.limits import RateLimit
+from scudo.fabric import web
+from scudo.identity.partners import Tier
+from scudo.interfaces.http import Limits
+from scudo.interfaces.http.limits import (
+    EdgeRules,
+    Filters,
+    RateLimit,
+    Rates,
+    network_of,
+    read_rules,
+    shipped_rules,
+)
+from scudo.interfaces.table import describe_without_bank
 
 SECOND = 10**9
 
@@ -49,3 +63,144 @@ class TestTake:
             pass
 
         assert limit.take(1, now_ns=now + wait * SECOND) == 0
+
+
+def operation(method: web.Method, name: str, **more: int) -> web.Operation:
+    async def nothing(_call: web.Call) -> web.Reply:
+        return web.Reply(204)
+
+    return web.Operation(
+        method=method,
+        path="/x",
+        name=name,
+        summary="X",
+        tag="x",
+        scope=None,
+        handler=nothing,
+        answers={204: None},
+        **more,
+    )
+
+
+def passed(rates: Rates, tier: str, asked: web.Operation, count: int) -> int:
+    """How many of so many requests at one moment pass."""
+    client = web.Principal(7, frozenset(), kind=web.PrincipalKind.PARTNER, tier=tier)
+    return sum(rates.take(client, asked, now_ns=SECOND) == 0 for _ in range(count))
+
+
+class TestRules:
+    def test_that_are_shipped_name_what_there_is(self):
+        """Every tier of a partner has its numbers; every operation that is named exists."""
+        rules = shipped_rules()
+        operations = {
+            described["operationId"]
+            for path in describe_without_bank()["paths"].values()
+            for described in path.values()
+        }
+
+        assert set(rules.tiers) == {str(tier) for tier in Tier}
+        assert {name for tier in rules.tiers.values() for name in tier.operations} <= operations
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "no toml",
+            "[tiers.a]\nreads_per_s = 1\n[filters]\n",
+            "[tiers.a]\nreads_per_s = 0\nmoves_per_s = 1\nburst_s = 1\n[filters]\n",
+            "[tiers.a]\nreads_per_s = 1\nmoves_per_s = 1\nburst_s = 1\nmore = 1\n[filters]\n",
+            "[tiers]\n[filters]\nheader_max = 1\n",
+            "[tiers]\n[filters]\nheaders_max = -1\n",
+        ],
+    )
+    def test_that_say_something_else_are_refused(self, text):
+        """A rule that is misspelt is no rule, so nothing starts with it."""
+        with pytest.raises(ValueError, match=r"\w"):
+            read_rules(text)
+
+    def test_of_a_tier_count_operations_apart(self):
+        """A narrow operation has its own allowance, and takes from the tier's too."""
+        rates = Rates(Limits())
+
+        assert passed(rates, "trial", operation("POST", "pay"), 9) == 4
+        assert passed(rates, "trial", operation("POST", "other"), 9) == 6
+        assert passed(rates, "trial", operation("GET", "read"), 50) == 40
+
+    def test_of_strangers_count_networks(self):
+        """An address of IPv4, and a customer line of IPv6, have an allowance each."""
+        rates, asked = Rates(Limits()), operation("POST", "open", network_per_s=1)
+
+        def wait(network: str) -> int:
+            return rates.take_stranger(network, asked, now_ns=SECOND)
+
+        assert [wait("192.0.2.1") for _ in range(3)] == [0, 0, 1]
+        assert wait("192.0.2.2") == 0
+        assert [wait(f"2001:db8::{n}") for n in range(3)] == [0, 0, 1]
+        assert wait("2001:db8:1::1") == 0
+        assert network_of("not:an:address") == "not:an:address"
+
+    def test_remember_no_more_clients_than_are_busy(self):
+        """A flood of addresses does not fill memory: who has its whole allowance is forgotten."""
+        limit = RateLimit(per_s=10, burst_s=1)
+        for number in range(100_010):
+            limit.take(number, now_ns=SECOND)
+
+        limit.take("late", now_ns=3 * SECOND)
+
+        assert len(limit._full_at) < 10
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        ("filters", "asked", "status", "code"),
+        [
+            (
+                Filters(headers_max=2),
+                {"headers": {"a": "1", "b": "2", "c": "3"}},
+                431,
+                "head_too_large",
+            ),
+            (Filters(header_bytes_max=9), {"headers": {"a": "1" * 10}}, 431, "head_too_large"),
+            (Filters(path_bytes_max=9), {"path": "/health/live"}, 414, "target_too_long"),
+            (
+                Filters(query_bytes_max=9),
+                {"path": "/health/live?aaaaaaaaaa"},
+                414,
+                "target_too_long",
+            ),
+        ],
+    )
+    def test_refuse_by_shape_and_count(self, desk_of, filters, asked, status, code):
+        """What is longer than anything honest is refused before it is read, and counted."""
+        rules = EdgeRules(shipped_rules().tiers, filters)
+        desk = desk_of(Limits(rules=rules))
+
+        answer = desk.ask("GET", asked.get("path", "/health/live"), headers=asked.get("headers"))
+
+        assert (answer.status, answer.json["code"]) == (status, code)
+        counted = [
+            sample.value
+            for family in desk.registry.collect()
+            for sample in family.samples
+            if sample.name == "scudo_http_filtered_total"
+        ]
+        assert counted == [1.0]
+
+    @pytest.mark.parametrize(
+        ("denied", "status"), [("127.0.0.0/8", 403), ("192.0.2.0/24", 200), ("::/0", 200)]
+    )
+    def test_refuse_networks_that_are_denied(self, serve, desk_of, denied, status):
+        """A network on the list is refused whatever it asks for."""
+        rules = EdgeRules(shipped_rules().tiers, Filters(denied_networks=(denied,)))
+        served = serve(desk_of(Limits(rules=rules)))
+
+        answer = httpx.get(f"http://127.0.0.1:{served.port}/health/live")
+
+        assert answer.status_code == status
+
+    def test_are_networks(self, desk_of):
+        """A deny-list that cannot be read does not start."""
+        rules = EdgeRules(shipped_rules().tiers, Filters(denied_networks=("bank",)))
+
+        with pytest.raises(ValueError, match="bank"):
+            desk_of(Limits(rules=rules))

@@ -86,6 +86,7 @@ CATALOGUE: Final = EventCatalogue(
             vault.events,
             governance.events,
             identity.events,
+            identity.partners.events,
             identity.persons.events,
             governance.approvals.events,
             operators.events,
@@ -180,6 +181,7 @@ class Rooms:
         self.passages = passages
         self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
         self.mandates = Mandates()
+        self.partners = identity.partners.Partners()
         self._ledger = Ledger(self.book, self.mandates)
         self._identity_store = IdentityStore(self.registry)
         self._ledger_store = LedgerStore(self.book)
@@ -227,7 +229,7 @@ class Rooms:
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
         mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
-        return (*mine, identity.PersonFacts(), *self.authority.keepers)
+        return (*mine, identity.PersonFacts(), self.partners, *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""

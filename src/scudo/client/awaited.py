@@ -704,6 +704,173 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
+    async def issue_token(
+        self, body: types.TokenRequest, *, idempotency_key: str | None = None
+    ) -> types.AccessToken:
+        """Give a partner an access token (RFC 6749, client_credentials)."""
+        return await self._send(
+            "POST", "/v1/oauth/token", answer=types.AccessToken, form=body, key=idempotency_key
+        )
+
+    async def register_partner(
+        self,
+        body: types.NewPartner,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """Register a partner."""
+        return await self._send(
+            "POST",
+            "/v1/partners",
+            answer=types.PartnerBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def list_partners(
+        self, *, cursor: str | None = None, limit: int = 50
+    ) -> types.PartnerPage:
+        """List partners, oldest first."""
+        return await self._send(
+            "GET",
+            "/v1/partners",
+            answer=types.PartnerPage,
+            query={"cursor": cursor, "limit": limit},
+        )
+
+    async def iterate_partners(self, *, limit: int = 50) -> AsyncIterator[types.PartnerView]:
+        """Go through all pages of `list_partners`."""
+        cursor: str | None = None
+        while True:
+            page = await self.list_partners(limit=limit, cursor=cursor)
+            for item in page.items:
+                yield item
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
+    async def get_partner(self, partner_id: str) -> types.PartnerView:
+        """Show a partner."""
+        return await self._send(
+            "GET", f"/v1/partners/{path_part(partner_id)}", answer=types.PartnerView
+        )
+
+    async def change_partner_limits(
+        self,
+        partner_id: str,
+        body: types.NewLimits,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """Change what a partner may."""
+        return await self._send(
+            "PUT",
+            f"/v1/partners/{path_part(partner_id)}/limits",
+            answer=types.PartnerBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def suspend_partner(
+        self, partner_id: str, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> types.PartnerBody:
+        """Let a partner in no more, at once."""
+        return await self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/suspend",
+            answer=types.PartnerBody,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def resume_partner(
+        self, partner_id: str, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> types.PartnerBody:
+        """Let a suspended partner in again."""
+        return await self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/resume",
+            answer=types.PartnerBody,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def add_partner_key(
+        self,
+        partner_id: str,
+        body: types.NewKey,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """Give a partner one more public key."""
+        return await self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/keys",
+            answer=types.PartnerBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def retire_partner_key(
+        self,
+        partner_id: str,
+        kid: str,
+        body: types.Retirement,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """End a partner's key, now or within a day."""
+        return await self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/keys/{path_part(kid)}/retire",
+            answer=types.PartnerBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def add_partner_certificate(
+        self,
+        partner_id: str,
+        body: types.NewCertificate,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.CertificateBody:
+        """Let a partner connect with a certificate."""
+        return await self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/certificates",
+            answer=types.CertificateBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def retire_partner_certificate(
+        self,
+        partner_id: str,
+        certificate_id: str,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """Let a partner connect no longer with a certificate."""
+        return await self._send(
+            "DELETE",
+            f"/v1/partners/{path_part(partner_id)}/certificates/{path_part(certificate_id)}",
+            answer=types.PartnerBody,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
     async def open_account(
         self,
         body: types.NewAccount,

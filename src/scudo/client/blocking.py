@@ -697,6 +697,168 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
+    def issue_token(
+        self, body: types.TokenRequest, *, idempotency_key: str | None = None
+    ) -> types.AccessToken:
+        """Give a partner an access token (RFC 6749, client_credentials)."""
+        return self._send(
+            "POST", "/v1/oauth/token", answer=types.AccessToken, form=body, key=idempotency_key
+        )
+
+    def register_partner(
+        self,
+        body: types.NewPartner,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """Register a partner."""
+        return self._send(
+            "POST",
+            "/v1/partners",
+            answer=types.PartnerBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def list_partners(self, *, cursor: str | None = None, limit: int = 50) -> types.PartnerPage:
+        """List partners, oldest first."""
+        return self._send(
+            "GET",
+            "/v1/partners",
+            answer=types.PartnerPage,
+            query={"cursor": cursor, "limit": limit},
+        )
+
+    def iterate_partners(self, *, limit: int = 50) -> Iterator[types.PartnerView]:
+        """Go through all pages of `list_partners`."""
+        cursor: str | None = None
+        while True:
+            page = self.list_partners(limit=limit, cursor=cursor)
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
+    def get_partner(self, partner_id: str) -> types.PartnerView:
+        """Show a partner."""
+        return self._send("GET", f"/v1/partners/{path_part(partner_id)}", answer=types.PartnerView)
+
+    def change_partner_limits(
+        self,
+        partner_id: str,
+        body: types.NewLimits,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """Change what a partner may."""
+        return self._send(
+            "PUT",
+            f"/v1/partners/{path_part(partner_id)}/limits",
+            answer=types.PartnerBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def suspend_partner(
+        self, partner_id: str, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> types.PartnerBody:
+        """Let a partner in no more, at once."""
+        return self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/suspend",
+            answer=types.PartnerBody,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def resume_partner(
+        self, partner_id: str, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> types.PartnerBody:
+        """Let a suspended partner in again."""
+        return self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/resume",
+            answer=types.PartnerBody,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def add_partner_key(
+        self,
+        partner_id: str,
+        body: types.NewKey,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """Give a partner one more public key."""
+        return self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/keys",
+            answer=types.PartnerBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def retire_partner_key(
+        self,
+        partner_id: str,
+        kid: str,
+        body: types.Retirement,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """End a partner's key, now or within a day."""
+        return self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/keys/{path_part(kid)}/retire",
+            answer=types.PartnerBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def add_partner_certificate(
+        self,
+        partner_id: str,
+        body: types.NewCertificate,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.CertificateBody:
+        """Let a partner connect with a certificate."""
+        return self._send(
+            "POST",
+            f"/v1/partners/{path_part(partner_id)}/certificates",
+            answer=types.CertificateBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def retire_partner_certificate(
+        self,
+        partner_id: str,
+        certificate_id: str,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PartnerBody:
+        """Let a partner connect no longer with a certificate."""
+        return self._send(
+            "DELETE",
+            f"/v1/partners/{path_part(partner_id)}/certificates/{path_part(certificate_id)}",
+            answer=types.PartnerBody,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
     def open_account(
         self,
         body: types.NewAccount,

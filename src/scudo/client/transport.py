@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
@@ -73,12 +73,13 @@ class Exchange:
     key: str | None
 
 
-def exchange(
+def exchange(  # noqa: PLR0913 - one parameter per property
     method: str,
     path: str,
     *,
     query: Mapping[str, _Parameter] | None,
     body: msgspec.Struct | None,
+    form: msgspec.Struct | None,
     key: str | None,
     ordered_at: int | None,
 ) -> Exchange:
@@ -93,6 +94,9 @@ def exchange(
     if body is not None:
         content = _encode(body)
         headers["content-type"] = "application/json"
+    elif form is not None:
+        content = urlencode(msgspec.to_builtins(form)).encode("ascii")
+        headers["content-type"] = "application/x-www-form-urlencoded"
     shown = {name: str(value) for name, value in (query or {}).items() if value is not None}
     return Exchange(method, path, shown, headers, content, key)
 
@@ -170,10 +174,13 @@ class Transport:
         answer: type[T],
         query: Mapping[str, _Parameter] | None = None,
         body: msgspec.Struct | None = None,
+        form: msgspec.Struct | None = None,
         key: str | None = None,
         ordered_at: int | None = None,
     ) -> T:
-        request = exchange(method, path, query=query, body=body, key=key, ordered_at=ordered_at)
+        request = exchange(
+            method, path, query=query, body=body, form=form, key=key, ordered_at=ordered_at
+        )
         attempt = 0
         while True:
             attempt += 1
@@ -231,10 +238,13 @@ class AsyncTransport:
         answer: type[T],
         query: Mapping[str, _Parameter] | None = None,
         body: msgspec.Struct | None = None,
+        form: msgspec.Struct | None = None,
         key: str | None = None,
         ordered_at: int | None = None,
     ) -> T:
-        request = exchange(method, path, query=query, body=body, key=key, ordered_at=ordered_at)
+        request = exchange(
+            method, path, query=query, body=body, form=form, key=key, ordered_at=ordered_at
+        )
         attempt = 0
         while True:
             attempt += 1

@@ -16,12 +16,18 @@ SCUDO_ORIGINS        origins of the pages that passkeys may be used on, with com
                      (`http://localhost:8420`)
 SCUDO_PASSKEY_DOMAIN domain that passkeys are made for; they answer to no other, so it never
                      changes (the host of the first origin)
+SCUDO_ENVIRONMENT    `sandbox` or `production`: credentials of one fail in the other (sandbox)
+SCUDO_ISSUER         what partners call this bank in the assertions that they sign
+                     (`urn:scudo:` and the environment)
+SCUDO_TLS_CERT       chain of certificates to serve HTTPS with, PEM; read again when it changes
+SCUDO_TLS_KEY        its private key, PEM; read again when it changes
+SCUDO_CLIENT_CA      folder of the CAs, PEM, whose certificates clients may connect with
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from scudo.kernel import Refusal
@@ -32,6 +38,7 @@ HOME_OF_ROOT: Final = Path("/var/lib/scudo")
 AUDIT_HOURS_DEFAULT: Final = 24
 AUDIT_HOURS_MAX: Final = 24 * 366
 ORIGIN_DEFAULT: Final = f"http://localhost:{PORT_DEFAULT}"
+EnvironmentName = Literal["sandbox", "production"]
 _URL_SCHEMES: Final = ("postgresql://", "postgres://")
 
 
@@ -57,6 +64,16 @@ class Settings:
     audit_hours: int = AUDIT_HOURS_DEFAULT
     origins: tuple[str, ...] = (ORIGIN_DEFAULT,)
     passkey_domain: str = "localhost"
+    environment: EnvironmentName = "sandbox"
+    issuer: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+
+    @property
+    def issuer_name(self) -> str:
+        """What partners call this bank; it tells environments apart unless it is named."""
+        return self.issuer or f"urn:scudo:{self.environment}"
 
     @property
     def witness_folder(self) -> Path:
@@ -78,6 +95,11 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     erasures = environment.get("SCUDO_ERASURES")
     witness = environment.get("SCUDO_WITNESS")
     origins = _origins_from(environment.get("SCUDO_ORIGINS") or ORIGIN_DEFAULT)
+    kind = environment.get("SCUDO_ENVIRONMENT") or "sandbox"
+    if kind not in get_args(EnvironmentName):
+        message = f"SCUDO_ENVIRONMENT is {kind!r}, which is neither sandbox nor production."
+        raise SettingInvalid(message)
+    tls = _tls_from(environment)
     return Settings(
         home=_home_from(environment, is_root=is_root),
         database_url=url,
@@ -88,6 +110,11 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         erasures=Path(erasures).expanduser().absolute() if erasures else None,
         witness=Path(witness).expanduser().absolute() if witness else None,
         audit_hours=_hours_from(environment.get("SCUDO_AUDIT_HOURS") or str(AUDIT_HOURS_DEFAULT)),
+        environment=cast("EnvironmentName", kind),
+        issuer=environment.get("SCUDO_ISSUER") or None,
+        tls_cert=tls.get("tls_cert"),
+        tls_key=tls.get("tls_key"),
+        client_ca=tls.get("client_ca"),
         origins=origins,
         passkey_domain=_domain_from(environment.get("SCUDO_PASSKEY_DOMAIN"), origins),
     )
@@ -129,6 +156,21 @@ def _domain_from(text: str | None, origins: tuple[str, ...]) -> str:
             )
             raise SettingInvalid(message)
     return domain
+
+
+def _tls_from(environment: Mapping[str, str]) -> dict[str, Path]:
+    named = {
+        name: environment.get(f"SCUDO_{name.upper()}")
+        for name in ("tls_cert", "tls_key", "client_ca")
+    }
+    paths = {name: Path(text).expanduser().absolute() for name, text in named.items() if text}
+    if ("tls_cert" in paths) != ("tls_key" in paths):
+        message = "SCUDO_TLS_CERT and SCUDO_TLS_KEY are set together, or not at all."
+        raise SettingInvalid(message)
+    if "client_ca" in paths and "tls_cert" not in paths:
+        message = "SCUDO_CLIENT_CA is of use only with SCUDO_TLS_CERT and SCUDO_TLS_KEY."
+        raise SettingInvalid(message)
+    return paths
 
 
 def _home_from(environment: Mapping[str, str], *, is_root: bool) -> Path:

@@ -1,6 +1,6 @@
 """Parties who own accounts, and clients that call the API."""
 
-from scudo.identity import errors, events, operators, passkeys, persons, queries, routes
+from scudo.identity import errors, events, operators, partners, passkeys, persons, queries, routes
 from scudo.identity.commands import RegisterCustomer, Registry
 from scudo.identity.model import SCOPES, Customer, CustomerKind
 from scudo.identity.persons import AskVault, PersonFacts
@@ -20,6 +20,7 @@ __all__ = [
     "events",
     "issue_token",
     "operators",
+    "partners",
     "passkeys",
     "persons",
     "queries",

@@ -22,6 +22,8 @@ SCOPES: Final = frozenset(
         "audit:read",
         "events:read",
         "clients:write",
+        "partners:read",
+        "partners:write",
         "clock:drive",
         "persons:read",
         "persons:write",

@@ -6,6 +6,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from scudo.bootstrap import Bank
+from scudo.identity import partners
+from scudo.interfaces.http import ServerTls
 from scudo.interfaces.recounting import AuditorProcess
 from scudo.kernel import SECOND_US
 
@@ -119,3 +121,31 @@ class BankCollector(Collector):
             ("witnessed_heads", notary.exported, "Signed heads that the witness has"),
         ):
             yield GaugeMetricFamily(f"scudo_{name}", text, value=number)
+
+
+class EdgeCollector(Collector):
+    """Shows how the server's certificate does, and which tokens of partners were refused."""
+
+    def __init__(self, tls: ServerTls | None, door: partners.Doorkeeper) -> None:
+        """Watch one server."""
+        self._tls = tls
+        self._door = door
+
+    def collect(self) -> Iterator[Metric]:
+        """Read everything once."""
+        refused = CounterMetricFamily(
+            "scudo_partner_refusals", "Refusals of partners and their tokens", labels=["code"]
+        )
+        for code, count in sorted(self._door.refused.items()):
+            refused.add_metric([code], count)
+        yield refused
+        if self._tls is None:
+            return
+        for name, number, text in (
+            ("expires_at", self._tls.expires_at // SECOND_US, "When the certificate ends, Unix"),
+            ("alarm", int(self._tls.is_alarming), "1 when it ends soon or cannot be renewed"),
+        ):
+            yield GaugeMetricFamily(f"scudo_tls_certificate_{name}", text, value=number)
+        yield CounterMetricFamily(
+            "scudo_tls_renewals", "Times the certificate was renewed", value=self._tls.renewals
+        )

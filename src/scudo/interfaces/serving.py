@@ -26,6 +26,12 @@ from scudo.fabric import settings as environment
 from scudo.governance import Act, RecordActs
 from scudo.identity import operators, passkeys
 from scudo.interfaces import guarding
+from scudo.interfaces.admitting import (
+    Site,
+    partner_desk,
+    signature_check,
+    tls_of,
+)
 from scudo.interfaces.http import (
     Application,
     Check,
@@ -33,7 +39,7 @@ from scudo.interfaces.http import (
     Limits,
     System,
 )
-from scudo.interfaces.measures import BankCollector
+from scudo.interfaces.measures import BankCollector, EdgeCollector
 from scudo.interfaces.recounting import AuditorProcess
 from scudo.interfaces.table import Ports, describe, room_operations
 from scudo.interfaces.watching import VaultWatch, watched
@@ -58,14 +64,22 @@ def serve(
         WriterAlive: if another process writes to this bank.
         WriterFenced: if another process has taken over while this one ran.
         VaultRefusal: its vault cannot start.
+        SettingInvalid: if production would speak plain HTTP to other machines.
+        TlsUnfit: if certificate, key or CAs cannot be used.
     """
+    site = Site.of(settings, tls=tls_of(settings, host))
     server = postgres.database_from(settings)
     with guarding.guarded(settings, server=server) as guard:
-        uvloop.run(_serve(settings, vault=guard.socket, announce=announce, host=host))
+        uvloop.run(_serve(settings, vault=guard.socket, site=site, announce=announce, host=host))
 
 
 async def _serve(
-    settings: environment.Settings, *, vault: Path, announce: Callable[[str], None], host: str
+    settings: environment.Settings,
+    *,
+    vault: Path,
+    site: Site,
+    announce: Callable[[str], None],
+    host: str,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -87,11 +101,13 @@ async def _serve(
         watched(bank, vault) as watch,
     ):
         auditor = AuditorProcess(settings, dsn=bank.dsn.read, alarm=lambda bad: _alarm(bank, bad))
-        served = application(bank, limits=limits, vault=trust.vault, watch=watch, auditor=auditor)
-        http = HttpServer(served, limits=limits)
+        served = application(
+            bank, limits=limits, vault=trust.vault, watch=watch, auditor=auditor, site=site
+        )
+        http = HttpServer(served, limits=limits, tls=site.tls)
         port = await http.start(host=host, port=settings.port)
         _spare_the_loop()
-        announce(f"http://{host}:{port}")
+        announce(f"{'http' if site.tls is None else 'https'}://{host}:{port}")
         recounting = asyncio.create_task(auditor.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, bank.belt}, return_when=asyncio.FIRST_COMPLETED)
@@ -130,6 +146,7 @@ def application(
     vault: AsyncVaultClient | None = None,
     watch: VaultWatch | None = None,
     auditor: AuditorProcess | None = None,
+    site: Site | None = None,
 ) -> Application:
     """The whole HTTP interface of an open bank.
 
@@ -139,17 +156,22 @@ def application(
         vault: asks for personal data; without one all of that is refused as unavailable.
         watch: sees how the vault is.
         auditor: recounts beside it; None: nobody does.
+        site: for whom the installation works; a sandbox in plain HTTP by default.
     """
+    site = site or Site()
 
     @contextlib.asynccontextmanager
     async def writes() -> AsyncIterator[AsyncConnection[TupleRow]]:
         async with await bank.connect() as connection:
             yield connection
 
+    record = functools.partial(_record, bank)
+    desk = partner_desk(bank, site, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
+    registry.register(EdgeCollector(site.tls, desk.doorkeeper))
     system = System(
-        readiness=functools.partial(_readiness, bank, watch, auditor),
+        readiness=functools.partial(_readiness, bank, site, watch, auditor),
         registry=registry,
         asyncapi=msgspec.json.encode(CATALOGUE.asyncapi(version=scudo.__version__)),
     )
@@ -161,29 +183,33 @@ def application(
         clock=_clock,
         tokeniser=bank.tokeniser,
         policy_of=bank.rooms.policy_of,
-        record=functools.partial(_record, bank),
+        record=record,
         callbacks=bank.rooms.callbacks,
         callback_master=bank.callback_master,
         vault=vault_port(vault),
         authority=bank.rooms.authority,
+        partner_tokens=desk,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
     edge = _edge(bank, operations)
     served = Application(
         operations,
-        authenticate=first_of(edge.authenticate, bank.clients.authenticate),
+        authenticate=first_of(
+            edge.authenticate, desk.doorkeeper.authenticate, bank.clients.authenticate
+        ),
         authorise=edge.authorise,
         limits=limits,
         registry=registry,
         trail=bank.requests,
+        signatures=signature_check(desk.doorkeeper),
     )
     system.is_draining = lambda: served.is_draining
     return served
 
 
 async def _readiness(
-    bank: Bank, watch: VaultWatch | None, auditor: AuditorProcess | None
+    bank: Bank, site: Site, watch: VaultWatch | None, auditor: AuditorProcess | None
 ) -> tuple[Check, ...]:
     await bank.reads.check()
     return (
@@ -192,6 +218,7 @@ async def _readiness(
         Check("log", is_ok=not bank.consumers.alarms),
         Check("evidence", is_ok=bank.notary.alarm is None),
         Check("auditor", is_ok=auditor is None or auditor.is_well),
+        Check("certificate", is_ok=site.tls is None or site.tls.is_good),
         # Payments go on while it is sealed, and those of usual customers while it is away.
         Check("vault", is_ok=watch is not None and watch.state == "open", is_vital=False),
         Check("controls", is_ok=not bank.rooms.controls.degraded(), is_vital=False),

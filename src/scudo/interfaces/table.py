@@ -1,5 +1,6 @@
 """The table of all HTTP operations, put together from the rooms."""
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from scudo.bootstrap import CATALOGUE
 from scudo.decisions import Policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
 from scudo.governance import Act, Recorder, Shut, callbacks, trail
-from scudo.identity import AskVault, Clients, operators, passkeys
+from scudo.identity import AskVault, Clients, operators, partners, passkeys
 from scudo.interfaces.http import Check, System, openapi_document
 from scudo.kernel import micros
 
@@ -42,6 +43,7 @@ class Ports:
         callbacks: keys and reactions of inbound callbacks.
         callback_master: what their shared secrets are derived from.
         authority: the operators and their approvals.
+        partner_tokens: gives partners their tokens.
     """
 
     submit: web.Submit
@@ -56,12 +58,13 @@ class Ports:
     callbacks: callbacks.Callbacks
     callback_master: bytes
     authority: operators.Authority
+    partner_tokens: partners.TokenDesk
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
     """List the operations of all rooms, the lowest room first."""
     submit, reads, clock = ports.submit, ports.reads, ports.clock
-    return (
+    listed = (
         *fabric.routes.operations(reads=reads, catalogue=CATALOGUE, source=_SOURCE),
         *callbacks.operations(
             callbacks.CallbackDesk(
@@ -85,6 +88,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             tokens=ports.tokeniser,
         ),
         *_operator_operations(ports),
+        *partners.routes.operations(submit=submit, reads=reads, tokens=ports.partner_tokens),
         *ledger.routes.operations(
             submit=submit,
             reads=reads,
@@ -96,6 +100,15 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             submit=submit, reads=reads, clock=clock, tokeniser=ports.tokeniser
         ),
     )
+    return tuple(_behind_the_door(operation) for operation in listed)
+
+
+def _behind_the_door(operation: web.Operation) -> web.Operation:
+    """An operation with what a known token may be refused with, wherever it is used."""
+    if operation.scope is None:
+        return operation
+    refusals = (*operation.refusals, *partners.errors.DOOR_REFUSALS)
+    return dataclasses.replace(operation, refusals=refusals)
 
 
 def _operator_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -141,6 +154,18 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         callbacks=callbacks.Callbacks(),
         callback_master=bytes(32),
         authority=operators.make_authority(party=passkeys.LOCAL_PARTY, gates=Shut()),
+        partner_tokens=partners.TokenDesk(
+            doorkeeper=partners.Doorkeeper(
+                partners.Partners(),
+                environment=partners.Environment.SANDBOX,
+                clock=lambda: 0,
+                note=lambda _act: None,
+            ),
+            submit=_no_writer,
+            record=_no_record,
+            audience=frozenset(),
+            tokens=Tokeniser(bytes(32)),
+        ),
     )
     return (*system.operations(), *room_operations(ports))
 

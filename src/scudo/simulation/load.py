@@ -15,6 +15,7 @@ import functools
 import gc
 import math
 import multiprocessing
+import ssl
 import time
 from array import array
 from collections import Counter, deque
@@ -45,6 +46,21 @@ class LoadFailed(Exception):
     """Raised when a load gave no result; the process that ran it has said why."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """Files by which connections are made over mutual TLS: the CA, and the client's own."""
+
+    trusted: str
+    certificate: str
+    key: str
+
+    def context(self) -> ssl.SSLContext:
+        """TLS of every connection."""
+        context = ssl.create_default_context(cafile=self.trusted)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How to ask.
@@ -56,6 +72,7 @@ class Plan:
         rate: requests a second in the open loop; None is the closed loop.
         warm_up_s: before the measurement, in the same way.
         marks: answers that contain these bytes are counted by them.
+        tls: by which files connections are secured; None: they are plain.
     """
 
     host: str
@@ -65,6 +82,7 @@ class Plan:
     rate: int | None = None
     warm_up_s: int = 0
     marks: tuple[bytes, ...] = ()
+    tls: ClientTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +212,7 @@ class _Load:
     def __init__(self, plan: Plan, requests: Iterator[bytes]) -> None:
         self._plan = plan
         self._requests = requests
+        self._tls = None if plan.tls is None else plan.tls.context()
         self._open: set[_Connection] = set()
         self._free: deque[_Connection] = deque()
         #: Due times of requests for which no connection was free.
@@ -310,7 +329,10 @@ class _Load:
 
     async def _connect(self) -> None:
         await asyncio.get_running_loop().create_connection(
-            functools.partial(_Connection, self), self._plan.host, self._plan.port
+            functools.partial(_Connection, self),
+            self._plan.host,
+            self._plan.port,
+            ssl=self._tls,
         )
 
     async def _reconnect(self) -> None:

@@ -8,6 +8,15 @@ from typing import Any, Literal
 import msgspec
 
 
+class AccessToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An access token; seconds until it ends, and scopes with spaces between."""
+
+    access_token: str
+    token_type: Literal["Bearer", "DPoP"]
+    expires_in: int
+    scope: str
+
+
 class AccountBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Answer to an account that was opened or closed."""
 
@@ -195,6 +204,21 @@ class Ceremony(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     get: dict[str, Any] | None = None
 
 
+class CertificateBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A certificate that a partner may now connect with."""
+
+    id: str
+
+
+class CertificateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A certificate that a partner may connect with."""
+
+    id: str
+    thumbprint: str
+    subject: str
+    issuer: str
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One part of the bank; `name` is shown to everybody.
 
@@ -372,6 +396,15 @@ class JournalView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     transfers: tuple[TransferView, ...]
 
 
+class KeyView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A key of a partner."""
+
+    kid: str
+    algorithm: str
+    valid_from: str
+    valid_until: str
+
+
 class LineView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who holds what since when, and what the reviewer says of it."""
 
@@ -454,6 +487,36 @@ class OperatorList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """All operators, oldest first."""
 
     items: tuple[OperatorView, ...]
+
+
+class PartnerBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A partner that was made or changed."""
+
+    id: str
+
+
+class PartnerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A partner."""
+
+    id: str
+    name: str
+    environment: str
+    tier: str
+    scopes: tuple[str, ...]
+    networks: tuple[str, ...]
+    must_sign: bool
+    is_suspended: bool
+    customer_id: str | None
+    registered_at: str
+    keys: tuple[KeyView, ...]
+    certificates: tuple[CertificateView, ...]
+
+
+class PartnerPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Partners, oldest first."""
+
+    items: tuple[PartnerView, ...]
+    next_cursor: str | None
 
 
 class PasskeyBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

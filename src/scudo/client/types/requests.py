@@ -216,6 +216,14 @@ class NewCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     customer_id: str | None = None
 
 
+class NewCertificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A certificate: its SHA-256 in base64url, or its subject and issuer (RFC 4514)."""
+
+    thumbprint: str = ""
+    subject: str = ""
+    issuer: str = ""
+
+
 class NewClient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A client of the API; with `customer_id` it sees that customer's objects only."""
 
@@ -236,6 +244,34 @@ class NewIncrement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """An amount to authorise on top."""
 
     amount_minor: int
+
+
+class PublicKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A public key as RFC 7517 writes it: OKP with Ed25519, or EC with P-256."""
+
+    kid: str
+    kty: Literal["EC", "OKP"]
+    crv: Literal["Ed25519", "P-256"]
+    x: str
+    y: str | None = None
+    use: Literal["sig"] = "sig"
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A key to add, good from now or from a later time on, for so many days."""
+
+    key: PublicKey
+    valid_days: int = 365
+    starts_in_s: int = 0
+
+
+class NewLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that a partner may from now on; no networks means from everywhere."""
+
+    scopes: tuple[str, ...]
+    tier: Literal["high", "standard", "trial"]
+    networks: tuple[str, ...]
+    must_sign: bool
 
 
 class NewMandate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -291,6 +327,18 @@ class NewOperator(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Somebody who shall run the bank with you."""
 
     handle: str
+
+
+class NewPartner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A partner to register; with `customer_id` it sees that customer's objects only."""
+
+    name: str
+    environment: Literal["production", "sandbox"]
+    scopes: tuple[str, ...]
+    tier: Literal["high", "standard", "trial"] = "standard"
+    networks: tuple[str, ...] = ()
+    must_sign: bool = True
+    customer_id: str | None = None
 
 
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -426,3 +474,19 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a held payment may go on, as a code of yours."""
 
     reason_code: str
+
+
+class Retirement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How long what is retired is still good, in seconds."""
+
+    after_s: int = 0
+
+
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request for an access token, as a form; scopes have spaces between."""
+
+    grant_type: str
+    client_id: str = ""
+    client_assertion_type: str = ""
+    client_assertion: str = ""
+    scope: str = ""

@@ -84,11 +84,11 @@ class AnswerNotAcceptable(WebRefusal):
 
 
 class MediaTypeUnsupported(WebRefusal):
-    """Raised when a body is sent as anything but JSON in UTF-8."""
+    """Raised when a body is sent in another form than the operation reads (JSON in UTF-8)."""
 
     code = "media_type_unsupported"
     http_status = 415
-    next_step = "Send the body as application/json in UTF-8, without content coding."
+    next_step = "Send the body in UTF-8 as the documented media type, without content coding."
 
 
 class BodyTooLarge(WebRefusal):
@@ -100,7 +100,7 @@ class BodyTooLarge(WebRefusal):
 
 
 class BodyMalformed(WebRefusal):
-    """Raised when the body is not JSON in UTF-8."""
+    """Raised when the body is not well formed, or not in UTF-8."""
 
     code = "body_malformed"
     next_step = "Send one well-formed JSON object. Nothing was changed."

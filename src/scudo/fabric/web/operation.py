@@ -13,6 +13,7 @@ from scudo.kernel import Prefix, Refusal, ids
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
 BODY_BYTES_MAX: Final = 64 * 1024
 BULK_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 
@@ -49,6 +50,7 @@ class Principal(msgspec.Struct, frozen=True):
         scopes: what it may do.
         customer: the one customer whose objects it may see; None sees all.
         session: number of the session that the token belongs to; None: it has none.
+        tier: name of its rate limits; empty: those of the installation.
     """
 
     id: int
@@ -56,6 +58,7 @@ class Principal(msgspec.Struct, frozen=True):
     customer: int | None = None
     kind: PrincipalKind = PrincipalKind.CLIENT
     session: int | None = None
+    tier: str = ""
 
     @property
     def sender(self) -> int:
@@ -172,6 +175,8 @@ class Operation:
         example: a body that is documented as an example.
         is_raw: whether the handler is given the body's bytes as they came, undecoded: for
             signatures over them.
+        is_form: whether the body is a form instead of JSON, as OAuth demands.
+        network_per_s: how often one network may ask, where strangers may; None: not limited.
     """
 
     method: Method
@@ -192,6 +197,8 @@ class Operation:
     media: str = JSON
     example: msgspec.Struct | None = None
     is_raw: bool = False
+    is_form: bool = False
+    network_per_s: int | None = None
 
     def __post_init__(self) -> None:
         """Hold the definition to what the documentation above says (a bug if not)."""

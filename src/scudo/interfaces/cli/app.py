@@ -86,6 +86,17 @@ def init(
 def serve(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="Serve HTTPS with this chain (PEM).", envvar="SCUDO_TLS_CERT"),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Its private key (PEM).", envvar="SCUDO_TLS_KEY")
+    ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(help="Folder of CAs of clients' certificates.", envvar="SCUDO_CLIENT_CA"),
+    ] = None,
 ) -> None:
     """Run the bank and its HTTP interface.
 
@@ -95,10 +106,11 @@ def serve(
     Examples:
       scudo serve
       SCUDO_PORT=0 scudo serve    (takes a free port and prints it)
+      scudo serve --tls-cert bank.pem --tls-key bank.key --client-ca partners/
     """  # noqa: D301 - a line continuation that is shown
     from scudo.interfaces.cli import installing  # noqa: PLC0415 - late: `--help` must not load the bank
 
-    sys.exit(installing.serve(host=host))
+    sys.exit(installing.serve(host=host, tls=(tls_cert, tls_key, client_ca)))
 
 
 @app.command()

@@ -10,12 +10,14 @@ import psycopg
 from psycopg.rows import TupleRow
 from rich.markup import escape
 
+from scudo.bootstrap import now_us
 from scudo.fabric import doctor as physician
 from scudo.fabric import postgres
 from scudo.governance import find_leaks
 from scudo.interfaces.cli import keeping
 from scudo.interfaces.cli.installing import Settings, holds_bank, settings_now, token_path
 from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
+from scudo.kernel import rfc3339
 
 _PRIVATE: Final = 0o077
 #: Tables whose rows are never changed.
@@ -51,6 +53,7 @@ def doctor(*, wants_upgrade: bool, is_json: bool) -> int:
         before = postgres.upgrade(settings.home, postgres_user=settings.postgres_user)
         terminal.say(f"The data was PostgreSQL {before}'s; it is at our version now.")
     findings = [*_files(settings), _witness(settings), *keeping.findings(settings)]
+    findings += _certificate(settings)
     server = postgres.database_from(settings)
     is_embedded = isinstance(server, postgres.EmbeddedServer)
     if isinstance(server, postgres.EmbeddedServer) and not server.data.exists():
@@ -64,6 +67,7 @@ def doctor(*, wants_upgrade: bool, is_json: bool) -> int:
                     append_only=_APPEND_ONLY if holds_bank(connection) else (),
                     data=settings.home if is_embedded else None,
                 )
+                findings.append(_transport(connection))
                 findings += physician.diagnose(connection, examination=examination)
                 if holds_bank(connection):
                     findings.append(_leaks(connection))
@@ -110,6 +114,45 @@ def _leaks(connection: psycopg.Connection[TupleRow]) -> physician.Finding:
         found=shown or f"none in the last {_LOOKED_THROUGH:,} entries and records",
         wanted="no card number, account number, address or telephone number outside the vault",
         next_step="Find who sent it there, and have it sent to the vault instead.",
+    )
+
+
+def _certificate(settings: Settings) -> Iterator[physician.Finding]:
+    """Whether what HTTPS is served with can be used, and for how long."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    # Late: only who serves HTTPS needs the HTTP interface, which takes long to load.
+    from scudo.interfaces.http import ServerTls, TlsFiles, TlsUnfit  # noqa: PLC0415 - late: see above
+
+    files = TlsFiles(settings.tls_cert, settings.tls_key, settings.client_ca)
+    try:
+        tls = ServerTls(files, clock=now_us)
+    except TlsUnfit as unfit:
+        ok, found = False, unfit.message
+    else:
+        ok, found = not tls.is_alarming, f"good until {rfc3339(tls.expires_at)}"
+    yield physician.Finding(
+        name="certificate",
+        ok=ok,
+        is_vital=False,
+        found=found,
+        wanted="readable, of its key, and good for two weeks or more",
+        next_step="Renew the files; a server that runs reads them again by itself.",
+    )
+
+
+def _transport(connection: psycopg.Connection[tuple[object, ...]]) -> physician.Finding:
+    """Whether what goes to the database is encrypted, unless it does not leave the machine."""
+    info = connection.info
+    is_here = info.host.startswith("/") or info.host in {"localhost", "127.0.0.1", "::1", ""}
+    encrypted = bool(connection.pgconn.ssl_in_use)
+    return physician.Finding(
+        name="database_encrypted",
+        ok=encrypted or is_here,
+        is_vital=False,
+        found="TLS" if encrypted else "the same machine" if is_here else "PLAIN TEXT",
+        wanted="TLS, or the same machine",
+        next_step="Add sslmode=verify-full, sslrootcert, sslcert and sslkey to SCUDO_DATABASE_URL.",
     )
 
 

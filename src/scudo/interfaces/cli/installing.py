@@ -117,13 +117,18 @@ def _keep(path: Path, token: str) -> None:
     unfinished.rename(path)
 
 
-def serve(*, host: str) -> int:
-    """Serve until a signal ends it."""
+def serve(*, host: str, tls: tuple[Path | None, Path | None, Path | None]) -> int:
+    """Serve until a signal ends it; `tls` is certificate, key and folder of clients' CAs."""
     # Only this command needs the HTTP interface, which takes long to load.
     from scudo.interfaces.serving import serve as run  # noqa: PLC0415 - late: `--help` must not load the bank
 
     telemetry.configure_logging(level="INFO")
-    settings = settings_now()
+    named = {
+        f"SCUDO_{name}": str(path)
+        for name, path in zip(("TLS_CERT", "TLS_KEY", "CLIENT_CA"), tls, strict=True)
+        if path is not None
+    }
+    settings = environment.settings_from(os.environ | named, is_root=os.geteuid() == 0)
     with postgres.database_from(settings) as server:
         prepare(settings, server.start())
 

@@ -11,10 +11,12 @@ from prometheus_client import CollectorRegistry
 
 from scudo.fabric import web
 from scudo.interfaces.http import reading
-from scudo.interfaces.http.limits import Limits, RateLimit
+from scudo.interfaces.http.filters import RequestFilter
+from scudo.interfaces.http.limits import Limits, Rates
 from scudo.interfaces.http.metrics import RequestMetrics
 from scudo.interfaces.http.reading import Receive
 from scudo.interfaces.http.routing import Route, Router
+from scudo.interfaces.http.signatures import SignatureCheck
 from scudo.kernel import Refusal
 
 Scope = Mapping[str, Any]
@@ -62,7 +64,7 @@ class Application:
         router: the operation table.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter per property
         self,
         operations: Iterable[web.Operation],
         *,
@@ -71,27 +73,35 @@ class Application:
         limits: Limits,
         registry: CollectorRegistry,
         trail: Trail | None = None,
+        signatures: SignatureCheck | None = None,
     ) -> None:
-        """Serve the operations; requests are counted in `registry`.
+        """Serve the operations.
 
         Args:
             operations: the table.
             authenticate: finds out who asks.
             authorise: says what operators may; without, they may nothing. Of all others the
                 token's scopes say it.
-            limits: how much is taken.
-            registry: of the metrics.
+            limits: what is accepted.
+            registry: requests are counted in it.
             trail: keeps some of the requests.
+            signatures: looks at those of orders; None: nobody must sign.
+
+        Raises:
+            ValueError: if a rule of the edge cannot be used.
         """
         self.router = Router(operations)
         self.is_draining = False
         self._authenticate = authenticate
         self._authorise = authorise or _refuse_operators
-        self._reads = RateLimit(per_s=limits.reads_per_s, burst_s=limits.burst_s)
-        self._moves = RateLimit(per_s=limits.moves_per_s, burst_s=limits.burst_s)
+        self._signatures = signatures
+        self._rates = Rates(limits)
+        self._filter = RequestFilter(limits.rules.filters)
         self._under_way = 0
         self._under_way_max = limits.under_way_max
-        self._metrics = RequestMetrics([route.operation.name for route in self.router.routes])
+        self._metrics = RequestMetrics(
+            [route.operation.name for route in self.router.routes], self._filter.refused
+        )
         registry.register(self._metrics)
         self._trail = trail
         self._trailed = tuple(
@@ -111,6 +121,7 @@ class Application:
         call: web.Call | None = None
         method: str = scope["method"]
         try:
+            self._filter.demand_harmless(scope)
             if method == "OPTIONS":
                 status, body = 204, b""
                 headers: list[tuple[bytes, bytes]] = [
@@ -169,7 +180,9 @@ class Application:
         head = reading.read_head(scope["headers"])
         arrival = reading.read_arrival(scope, head)
         client = (
-            web.NOBODY if operation.scope is None else self._admit(route, operation.scope, arrival)
+            self._admit_stranger(operation, arrival)
+            if operation.scope is None
+            else self._admit(route, operation.scope, arrival)
         )
         accept = head.get(b"accept")
         if accept is not None and accept != b"*/*" and route.is_json:
@@ -177,22 +190,35 @@ class Application:
         ordered_at = None if route.is_read else head.get(b"scudo-ordered-at")
         if ordered_at is not None:
             _demand_scope(client, web.CLOCK_SCOPE)
+        # Strangers have no keys: those of nobody are the bank's own.
+        key = (
+            None
+            if operation.scope is None
+            else reading.read_key(head, needed=operation.moves_money)
+        )
+        query = reading.read_query(route, scope["query_string"])
+        raw = await reading.receive_body(route, head, receive)
+        if self._signatures is not None and operation.moves_money:
+            self._signatures.demand(client, scope, raw)
         call = web.Call(
             client=client,
             path=path,
-            # Strangers have no keys: those of nobody are the bank's own.
-            key=None
-            if operation.scope is None
-            else reading.read_key(head, needed=operation.moves_money),
-            query=reading.read_query(route, scope["query_string"]),
+            key=key,
+            query=query,
             ordered_at=None if ordered_at is None else reading.read_ordered_at(ordered_at),
-            body=await reading.read_body(route, head, receive),
+            body=raw if operation.is_raw else reading.decode_body(route, raw),
             trace_id=trace_id,
             arrival=arrival,
         )
         if client.kind is web.PrincipalKind.OPERATOR:
             self._authorise(client, operation, call)
         return call
+
+    def _admit_stranger(self, operation: web.Operation, arrival: web.Arrival) -> web.Principal:
+        now_ns = perf_counter_ns()
+        wait_s = self._rates.take_stranger(arrival.network, operation, now_ns=now_ns)
+        _demand_patience(wait_s, "this network asks more often than its limit")
+        return web.NOBODY
 
     def _admit(self, route: Route, scope: str, arrival: web.Arrival) -> web.Principal:
         scheme, credentials = reading.read_credentials(arrival.headers)
@@ -209,11 +235,8 @@ class Application:
         if route.operation.is_bank_wide and client.customer is not None:
             message = "a client that is bound to one customer may not do this"
             raise web.errors.ScopeMissing(message)
-        limit = self._reads if route.is_read else self._moves
-        wait_s = limit.take(client.sender, now_ns=perf_counter_ns())
-        if wait_s:
-            message = "this client asks more often than its limit"
-            raise web.errors.RateLimited(message, headers=((b"retry-after", b"%d" % wait_s),))
+        wait_s = self._rates.take(client, route.operation, now_ns=perf_counter_ns())
+        _demand_patience(wait_s, "this client asks more often than its limit")
         if self._under_way > self._under_way_max:
             message = "too many requests are under way"
             raise web.errors.ServerBusy(message)
@@ -226,6 +249,11 @@ def _refuse_operators(
     del client, call
     message = f"nobody says what operators may do of {operation.name}"
     raise web.errors.PermissionMissing(message)
+
+
+def _demand_patience(wait_s: int, message: str) -> None:
+    if wait_s:
+        raise web.errors.RateLimited(message, headers=((b"retry-after", b"%d" % wait_s),))
 
 
 def _demand_scope(client: web.Principal, scope: str) -> None:

@@ -5,7 +5,7 @@ bucket is found by the length of a number in bits.
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -20,10 +20,16 @@ _UNMATCHED: Final = "unmatched"
 class RequestMetrics(Collector):
     """Requests by operation: count by status, and duration."""
 
-    __slots__ = ("_buckets", "_counts", "_names", "_sums_ns")
+    __slots__ = ("_buckets", "_counts", "_filtered", "_names", "_sums_ns")
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """Count for these operations; index -1 stands for requests that met none."""
+    def __init__(self, names: Sequence[str], filtered: Mapping[str, int]) -> None:
+        """Count for these operations; index -1 stands for requests that met none.
+
+        Args:
+            names: of the operations.
+            filtered: how many requests each rule of the edge refused.
+        """
+        self._filtered = filtered
         self._names = (*names, _UNMATCHED)
         self._counts: list[dict[int, int]] = [{} for _ in self._names]
         self._buckets = [array("q", bytes(8 * _BUCKETS)) for _ in self._names]
@@ -53,6 +59,12 @@ class RequestMetrics(Collector):
                 seconds.add_metric((name,), cumulated, self._sums_ns[index] / 1e9)
         yield requests
         yield seconds
+        filtered = CounterMetricFamily(
+            "scudo_http_filtered", "Requests refused unread, by the rule.", labels=("rule",)
+        )
+        for rule, count in sorted(self._filtered.items()):
+            filtered.add_metric((rule,), count)
+        yield filtered
 
     @staticmethod
     def _cumulated(buckets: Sequence[int]) -> list[tuple[str, float]]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from scudo.fabric import web
+from scudo.interfaces.http import filters, signatures
 from scudo.kernel import InstantMalformed, Refusal
 
 Json = dict[str, Any]
@@ -68,6 +69,7 @@ def openapi_document(operations: Sequence[web.Operation], *, title: str, version
 def refusals_of(operation: web.Operation) -> tuple[type[Refusal], ...]:
     """List all refusals that an operation can answer with, this layer's own included."""
     own: list[type[Refusal]] = [*_ERROR_NAMES, web.errors.HeaderInvalid, web.errors.QueryInvalid]
+    own += filters.REFUSALS
     if operation.media == web.JSON:
         own.append(web.errors.AnswerNotAcceptable)
     if operation.scope is not None:
@@ -86,7 +88,9 @@ def refusals_of(operation: web.Operation) -> tuple[type[Refusal], ...]:
         if operation.scope is not None:
             own.append(InstantMalformed)
     if operation.moves_money:
-        own.append(web.errors.IdempotencyKeyMissing)
+        own += [web.errors.IdempotencyKeyMissing, *signatures.REFUSALS]
+    if operation.network_per_s is not None:
+        own.append(web.errors.RateLimited)
     return tuple(dict.fromkeys([*own, *operation.refusals, web.errors.Unforeseen]))
 
 
@@ -124,7 +128,8 @@ def _operation(operation: web.Operation, schema_of: Mapping[str, Json], componen
         content: Json = {"schema": schema_of[_type_key(operation.body)]}
         if operation.example is not None:
             content["example"] = msgspec.to_builtins(operation.example)
-        described["requestBody"] = {"required": True, "content": {web.JSON: content}}
+        media = web.FORM if operation.is_form else web.JSON
+        described["requestBody"] = {"required": True, "content": {media: content}}
     if operation.scope is not None:
         described["security"] = [{"bearer": [operation.scope]}]
         described["description"] = f"Needs the scope `{operation.scope}`."

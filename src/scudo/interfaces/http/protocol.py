@@ -97,6 +97,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to serve a connection."""
         self._joined = _JoinedWrites(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            # Once per connection: it is proven in the handshake, and cannot change after.
+            self.app_state = {"certificate": tls.getpeercert(binary_form=True)}
         super().connection_made(self._joined)
 
     def on_response_complete(self) -> None:

@@ -18,11 +18,14 @@ _ONCE: Final = (
     b"content-encoding",
     b"content-length",
     b"content-type",
+    b"dpop",
     b"host",
     b"idempotency-key",
     b"scudo-ordered-at",
     b"transfer-encoding",
 )
+_JSON: Final = web.JSON.encode("ascii")
+_FORM: Final = web.FORM.encode("ascii")
 #: RFC 6750, RFC 9449.
 _SCHEMES: Final = frozenset({b"bearer", b"dpop"})
 _LENGTH_DIGITS_MAX: Final = 18
@@ -31,6 +34,7 @@ _QUERY_FIELDS_MAX: Final = 32
 _FIELD_MAX: Final = 200
 _SENTENCE_MAX: Final = 300
 _AT: Final = " - at `$"
+_NO_STATE: Final[Mapping[str, Any]] = {}
 _CLOSE: Final = ((b"connection", b"close"),)
 
 
@@ -64,6 +68,7 @@ def read_arrival(scope: Mapping[str, Any], head: Mapping[bytes, bytes]) -> web.A
         scope["query_string"],
         head,
         network="" if peer is None else peer[0],
+        certificate=scope.get("state", _NO_STATE).get("certificate"),
     )
 
 
@@ -172,18 +177,14 @@ def _repeated(names: list[str]) -> str:
     return next(name for name in names if names.count(name) > 1)
 
 
-async def read_body(route: Route, head: Mapping[bytes, bytes], receive: Receive) -> Any:  # noqa: ANN401 - any type that msgspec knows
-    """Read and decode the body into the operation's struct, or None if it takes none.
-
-    An operation that takes it raw is given its bytes.
+async def receive_body(route: Route, head: Mapping[bytes, bytes], receive: Receive) -> bytes | None:
+    """Receive the body as it was sent, or None if the operation takes none.
 
     Raises:
         BodyUnexpected: if the operation takes none and one is announced.
         HeaderInvalid: if the client asks for another protocol at the same time.
         MediaTypeUnsupported: if it is announced as anything but JSON.
         BodyTooLarge: as soon as it is announced or grows too long; the rest stays unread.
-        BodyMalformed: if it is not JSON in UTF-8.
-        BodyInvalid: if a member is not as documented; `field` is its path.
         ClientGone: if the client leaves before the end.
     """
     length = head.get(b"content-length")
@@ -197,8 +198,9 @@ async def read_body(route: Route, head: Mapping[bytes, bytes], receive: Receive)
         message = "this server does not upgrade connections; send the body without asking for it"
         raise web.errors.HeaderInvalid(message, field="upgrade")
     content_type = head.get(b"content-type", b"")
-    if content_type != b"application/json" or b"content-encoding" in head:
-        _demand_json(content_type, head.get(b"content-encoding", b"identity"))
+    media = _FORM if route.operation.is_form else _JSON
+    if content_type != media or b"content-encoding" in head:
+        _demand_media(media, content_type, head.get(b"content-encoding", b"identity"))
     limit = route.operation.body_bytes_max
     # The parser admits digits only; so many of them are too large whatever they say.
     if length is not None and (len(length) > _LENGTH_DIGITS_MAX or int(length) > limit):
@@ -209,7 +211,7 @@ async def read_body(route: Route, head: Mapping[bytes, bytes], receive: Receive)
         body = await _read_rest(chunk, receive, limit)
     if len(body) > limit:
         raise web.errors.BodyTooLarge(_too_large(limit), headers=_CLOSE)
-    return body if route.operation.is_raw else decode_body(route, body)
+    return body
 
 
 async def _read_rest(chunk: Mapping[str, Any], receive: Receive, limit: int) -> bytes:
@@ -229,26 +231,28 @@ def _too_large(limit: int) -> str:
     return f"the body is longer than {limit} bytes"
 
 
-def _demand_json(content_type: bytes, encoding: bytes) -> None:
+def _demand_media(wanted: bytes, content_type: bytes, encoding: bytes) -> None:
     media, _, parameters = content_type.lower().partition(b";")
     charset = parameters.replace(b" ", b"").replace(b'"', b"")
     if (
-        media.strip() != b"application/json"
+        media.strip() != wanted
         or charset not in {b"", b"charset=utf-8"}
         or encoding.lower() != b"identity"
     ):
-        message = "the body is not announced as JSON in UTF-8"
+        message = f"the body is not announced as {wanted.decode()} in UTF-8"
         raise web.errors.MediaTypeUnsupported(message, field="content-type")
 
 
-def decode_body(route: Route, body: bytes) -> Any:  # noqa: ANN401 - any type that msgspec knows
-    """Decode a complete body.
+def decode_body(route: Route, body: bytes | None) -> Any:  # noqa: ANN401 - any type that msgspec knows
+    """Decode a complete body into the operation's struct; None if it takes none.
 
     Raises:
         BodyMalformed: if it is not JSON in UTF-8.
         BodyInvalid: if a member is not as documented, or a text holds NUL, which
             PostgreSQL cannot store.
     """
+    if body is None:
+        return None
     assert route.decode is not None
     try:
         decoded = route.decode.decode(body)
@@ -256,7 +260,8 @@ def decode_body(route: Route, body: bytes) -> Any:  # noqa: ANN401 - any type th
         what, field = _explain(error)
         raise web.errors.BodyInvalid(what, field=field) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = "the body is not JSON in UTF-8"
+        what = "a form" if route.operation.is_form else "JSON"
+        message = f"the body is not {what} in UTF-8"
         raise web.errors.BodyMalformed(message) from error
     if b"\\u0000" in body:
         message = "a text holds the character NUL"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import inspect
@@ -10,6 +11,7 @@ from msgspec import inspect
 from scudo.fabric import web
 
 _WRONG_METHOD: Final = "this path does not take this method"
+_FIELDS_MAX: Final = 32
 _NO_VALUES: Final[Mapping[str, str]] = {}
 
 
@@ -26,7 +28,7 @@ class Route:
 
     operation: web.Operation
     index: int
-    decode: msgspec.json.Decoder[Any] | None
+    decode: "msgspec.json.Decoder[Any] | FormDecoder | None"
     templates: tuple[str, ...]
     content_type: tuple[bytes, bytes]
     is_json: bool
@@ -132,12 +134,58 @@ def _prepare(operation: web.Operation, index: int) -> Route:
     return Route(
         operation=operation,
         index=index,
-        decode=None if operation.body is None else msgspec.json.Decoder(operation.body),
+        decode=_decoder(operation),
         templates=operation.templates,
         content_type=(b"content-type", operation.media.encode("ascii")),
         is_json=operation.media == web.JSON,
         is_read=operation.method == "GET",
     )
+
+
+def _decoder(operation: web.Operation) -> "msgspec.json.Decoder[Any] | FormDecoder | None":
+    if operation.body is None:
+        return None
+    if operation.is_form:
+        return FormDecoder(operation.body)
+    return msgspec.json.Decoder(operation.body)
+
+
+class FormDecoder:
+    """Turns a form into a struct; no member may come twice (RFC 6749, section 3.2)."""
+
+    __slots__ = ("_type",)
+
+    def __init__(self, type_: type[msgspec.Struct]) -> None:
+        """Decode into one type."""
+        self._type = type_
+
+    def decode(self, body: bytes) -> Any:  # noqa: ANN401 - any type that msgspec knows
+        """Decode a form.
+
+        Raises:
+            msgspec.DecodeError: if it is none, or not in ASCII and percent-encoded UTF-8.
+            msgspec.ValidationError: if a member is repeated, unknown, or not as it must be.
+        """
+        try:
+            pairs = parse_qsl(
+                body.decode("ascii"),
+                keep_blank_values=True,
+                strict_parsing=bool(body),
+                errors="strict",
+                max_num_fields=_FIELDS_MAX,
+            )
+        except ValueError as error:
+            raise msgspec.DecodeError(str(error)) from error
+        found = dict(pairs)
+        for name, _ in pairs if len(found) != len(pairs) else ():
+            if sum(name == other for other, _ in pairs) > 1:
+                message = f"a member is repeated - at `$.{name}`"
+                raise msgspec.ValidationError(message)
+        for name, value in pairs:
+            if "\x00" in value:
+                message = f"a text holds the character NUL - at `$.{name}`"
+                raise msgspec.ValidationError(message)
+        return msgspec.convert(found, self._type, strict=False)
 
 
 def _demand_bounded(type_: inspect.Type, where: str) -> None:

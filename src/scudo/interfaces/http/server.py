@@ -11,6 +11,7 @@ import uvicorn
 from scudo.interfaces.http.app import Application
 from scudo.interfaces.http.limits import Limits
 from scudo.interfaces.http.protocol import give_up_late, guarded
+from scudo.interfaces.http.tls import ServerTls
 
 _BACKLOG: Final = 2048
 _SWEEP_S: Final = 1
@@ -27,9 +28,12 @@ class _Uvicorn(uvicorn.Server):
 class HttpServer:
     """Serves an application on a TCP port of the running event loop."""
 
-    def __init__(self, application: Application, *, limits: Limits) -> None:
-        """Prepare a server that listens nowhere yet."""
+    def __init__(
+        self, application: Application, *, limits: Limits, tls: ServerTls | None = None
+    ) -> None:
+        """Prepare a server that listens nowhere yet; without `tls` it speaks plain HTTP."""
         self._application = application
+        self._tls = tls
         config = uvicorn.Config(
             application,
             http=guarded(limits),
@@ -42,6 +46,7 @@ class HttpServer:
             proxy_headers=False,
             timeout_keep_alive=limits.keep_alive_s,
             timeout_graceful_shutdown=limits.drain_s,
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls.context,
         )
         self._uvicorn = _Uvicorn(config)
         self._serving: asyncio.Task[None] | None = None
@@ -87,3 +92,5 @@ class HttpServer:
         while True:
             await asyncio.sleep(_SWEEP_S)
             give_up_late(self._uvicorn.server_state.connections, now=loop.time())
+            if self._tls is not None:
+                self._tls.renew()

@@ -42,14 +42,14 @@ _CUSTOMERS: Final = 100_000
 _LARGE_PAYMENTS: Final = 5_000_000
 #: Each customer pays about once a day.
 _HISTORY_EVERY_US: Final = 86_400 * 1_000_000 // _CUSTOMERS
-_CONNECTIONS: Final = 64
-_WARM_UP_S: Final = 2
+CONNECTIONS: Final = 64
+WARM_UP_S: Final = 2
 #: 100 million decided payments a day.
 _BANK_RATE: Final = 1_157
 _BALANCE_RATE: Final = 1_000
 _READY_WITHIN_S: Final = 60
 _APPROVED: Final = (b'"status":"captured"', b'"status":"authorised"')
-_HOST: Final = "127.0.0.1"
+HOST: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def cold_start(_terms: Terms, report: Report) -> Figures:
     """From nothing to the first answer: initdb, migrations, log, HTTP."""
     with home() as folder:
         began = time.perf_counter()
-        with _server(folder):
+        with served(folder):
             taken = time.perf_counter() - began
         report("   initdb, start, migrations and the first answer of /health/ready")
     return {"cold_start": {"seconds": round(taken, 2)}}
@@ -131,20 +131,20 @@ def _ask(
 ) -> Measured:
     """Start the server, ask it, and prove its books; `rate` None asks as fast as it answers."""
     disturbed = _disturbed(stage.folder, terms, report) if is_disturbed else nullcontext()
-    with _server(stage.folder) as port, disturbed:
+    with served(stage.folder) as port, disturbed:
         plan = Plan(
-            host=_HOST,
+            host=HOST,
             port=port,
-            connections=_CONNECTIONS,
+            connections=CONNECTIONS,
             seconds=terms.seconds,
             rate=rate,
-            warm_up_s=_WARM_UP_S,
+            warm_up_s=WARM_UP_S,
             marks=_APPROVED,
         )
         found = measure_apart(
             plan, functools.partial(requests, token=stage.token, accounts=stage.accounts)
         )
-    _tell(found, report)
+    tell(found, report)
     report(f"   {settings_of(stage.folder)}")
     verify(stage.folder, report)
     return found
@@ -237,12 +237,12 @@ async def _fill(folder: Path, terms: Terms, report: Report) -> Stage:
 
 
 @contextlib.contextmanager
-def _server(folder: Path) -> Iterator[int]:
-    """`scudo serve` on a free port, in a process of its own."""
+def served(folder: Path, **extra: str) -> Iterator[int]:
+    """`scudo serve` on a free port, in a process of its own, with further settings."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("SCUDO_")
     }
-    environment |= {"SCUDO_HOME": str(folder), "SCUDO_PORT": "0"}
+    environment |= {"SCUDO_HOME": str(folder), "SCUDO_PORT": "0", **extra}
     command = Path(sys.executable).with_name("scudo")
     with subprocess.Popen(
         [str(command), "serve"],
@@ -261,9 +261,8 @@ def _server(folder: Path) -> Iterator[int]:
 def _port(process: "subprocess.Popen[str]") -> int:
     assert process.stdout is not None, "its output is a pipe"
     for line in process.stdout:
-        address = line[line.find("http://") :].split()[0] if "http://" in line else ""
-        if address:
-            return int(address.rstrip("/").rpartition(":")[2])
+        if line.startswith(("http://", "https://")):
+            return int(line.strip().rpartition(":")[2])
     message = "the server ended before it was ready"
     raise RuntimeError(message)
 
@@ -338,7 +337,8 @@ def _latencies(found: Measured) -> dict[str, float | int]:
     }
 
 
-def _tell(found: Measured, report: Report) -> None:
+def tell(found: Measured, report: Report) -> None:
+    """Report what a load found."""
     answered = max(1, sum(found.statuses.values()))
     approved = sum(found.marked.values())
     report(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from scudo.simulation.bench import evidence, inside, outside, vaulted
+from scudo.simulation.bench import evidence, inside, outside, secured, vaulted
 from scudo.simulation.bench.stage import Figures, Report, Terms
 from scudo.simulation.errors import BenchUnknown
 
@@ -29,6 +29,7 @@ OVER_HTTP: Final[dict[str, Callable[[outside.Stage, Terms, Report], Figures]]] =
     "balance_http": outside.balance_http,
     "authorise_http_bank": outside.authorise_http_bank,
     "authorise_http": outside.authorise_http,
+    "authorise_mtls": secured.authorise_mtls,
 }
 #: Names that come out of another measure.
 COME_WITH: Final = {"bytes_per_payment": "authorise_http", "wal_per_payment": "authorise_http"}
