@@ -14,6 +14,7 @@ SCUDO_ERASURES       folder for the list of erased persons, outside the database
 SCUDO_AUDIT_HOURS    within how many hours the auditor recounts all that is stored (24)
 SCUDO_ORIGINS        origins of the pages that passkeys may be used on, with commas between
                      (`http://localhost:8420`)
+SCUDO_SMTP           mail server as host:port; without it mails are files in `mail` in the home
 SCUDO_PASSKEY_DOMAIN domain that passkeys are made for; they answer to no other, so it never
                      changes (the host of the first origin)
 """
@@ -57,6 +58,7 @@ class Settings:
     audit_hours: int = AUDIT_HOURS_DEFAULT
     origins: tuple[str, ...] = (ORIGIN_DEFAULT,)
     passkey_domain: str = "localhost"
+    mail_server: str | None = None
 
     @property
     def witness_folder(self) -> Path:
@@ -90,6 +92,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         audit_hours=_hours_from(environment.get("SCUDO_AUDIT_HOURS") or str(AUDIT_HOURS_DEFAULT)),
         origins=origins,
         passkey_domain=_domain_from(environment.get("SCUDO_PASSKEY_DOMAIN"), origins),
+        mail_server=environment.get("SCUDO_SMTP") or None,
     )
 
 

@@ -24,8 +24,9 @@ from scudo.bootstrap import CATALOGUE, Bank, now_us, open_bank, trust_in_vault
 from scudo.fabric import Answer, BadRow, BankUnavailable, Command, postgres, web
 from scudo.fabric import settings as environment
 from scudo.governance import Act, RecordActs
-from scudo.identity import operators, passkeys
+from scudo.identity import customers, operators, passkeys
 from scudo.interfaces import guarding
+from scudo.interfaces.customers import customers_office
 from scudo.interfaces.http import (
     Application,
     Check,
@@ -87,7 +88,12 @@ async def _serve(
         watched(bank, vault) as watch,
     ):
         auditor = AuditorProcess(settings, dsn=bank.dsn.read, alarm=lambda bad: _alarm(bank, bad))
-        served = application(bank, limits=limits, vault=trust.vault, watch=watch, auditor=auditor)
+        office = customers_office(
+            bank, settings, record=functools.partial(_record, bank), vault=trust.vault
+        )
+        served = application(
+            bank, limits=limits, vault=trust.vault, watch=watch, auditor=auditor, office=office
+        )
         http = HttpServer(served, limits=limits)
         port = await http.start(host=host, port=settings.port)
         _spare_the_loop()
@@ -100,6 +106,7 @@ async def _serve(
         recounting.cancel()
         await asyncio.gather(recounting, return_exceptions=True)
         await http.stop()
+        await asyncio.to_thread(office.close)
         if bank.belt.done():
             await bank.belt
     await asyncio.to_thread(server.stop)
@@ -130,6 +137,7 @@ def application(
     vault: AsyncVaultClient | None = None,
     watch: VaultWatch | None = None,
     auditor: AuditorProcess | None = None,
+    office: customers.Office | None = None,
 ) -> Application:
     """The whole HTTP interface of an open bank.
 
@@ -139,7 +147,14 @@ def application(
         vault: asks for personal data; without one all of that is refused as unavailable.
         watch: sees how the vault is.
         auditor: recounts beside it; None: nobody does.
+        office: where customers are served; by default that of a laptop.
     """
+    office = office or customers_office(
+        bank,
+        environment.Settings(home=bank.home),
+        record=functools.partial(_record, bank),
+        vault=vault,
+    )
 
     async def submit(command: Command, call: web.Call) -> Answer:
         return await bank.queue(
@@ -179,6 +194,7 @@ def application(
         callback_master=bank.callback_master,
         vault=vault_port(vault),
         authority=bank.rooms.authority,
+        customers=office,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
@@ -186,7 +202,9 @@ def application(
     edge.know(operations)
     served = Application(
         operations,
-        authenticate=first_of(edge.authenticate, bank.clients.authenticate),
+        authenticate=first_of(
+            edge.authenticate, bank.clients.authenticate, office.tokens.authenticate
+        ),
         authorise=edge.authorise,
         limits=limits,
         registry=registry,

@@ -42,6 +42,7 @@ class Ports:
         callbacks: keys and reactions of inbound callbacks.
         callback_master: what their shared secrets are derived from.
         authority: the operators and their approvals.
+        customers: serves customers themselves.
     """
 
     submit: web.Submit
@@ -56,6 +57,7 @@ class Ports:
     callbacks: callbacks.Callbacks
     callback_master: bytes
     authority: operators.Authority
+    customers: identity.customers.Office
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -85,6 +87,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             tokens=ports.tokeniser,
         ),
         *_operator_operations(ports),
+        *identity.customers.routes.operations(ports.customers),
         *ledger.routes.operations(
             submit=submit,
             reads=reads,
@@ -93,7 +96,11 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         ),
         *decisions.routes.operations(reads=reads, policy_of=ports.policy_of),
         *payments.routes.operations(
-            submit=submit, reads=reads, clock=clock, tokeniser=ports.tokeniser
+            submit=submit,
+            reads=reads,
+            clock=clock,
+            tokeniser=ports.tokeniser,
+            guard=ports.customers.guard_payment,
         ),
     )
 
@@ -141,11 +148,33 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         callbacks=callbacks.Callbacks(),
         callback_master=bytes(32),
         authority=operators.make_authority(party=passkeys.LOCAL_PARTY, gates=Shut()),
+        customers=_no_office(),
     )
     return (*system.operations(), *room_operations(ports))
 
 
 _ONLY_DESCRIBED: Final = "the table is described here, nothing of it is called"
+
+
+def _no_office() -> identity.customers.Office:
+    origin = "http://localhost:8420"
+    ports = identity.customers.Ports(
+        submit=_no_writer,
+        tell=_nobody,
+        record=_no_record,
+        reads=_no_database,
+        now=lambda: 0,
+        persons=identity.customers.RememberedPersons(Tokeniser(bytes(32))),
+        mailer=identity.mail.Mailer(_nobody),
+        party=passkeys.RelyingParty("localhost", _TITLE, (origin,)),
+        origins=(origin,),
+    )
+    keeper = identity.customers.CustomerKeeper(identity.Registry())
+    return identity.customers.Office(keeper.store, ports)
+
+
+def _nobody(_asked: object) -> NoReturn:
+    raise AssertionError(_ONLY_DESCRIBED)
 
 
 async def _no_checks() -> tuple[Check, ...]:

@@ -18,6 +18,7 @@ _ONCE: Final = (
     b"content-encoding",
     b"content-length",
     b"content-type",
+    b"dpop",
     b"host",
     b"idempotency-key",
     b"scudo-ordered-at",
