@@ -67,6 +67,7 @@ class Bank:
 
     server: postgres.Server
     dsn: postgres.Dsn
+    home: Path
     rooms: Rooms
     writer: Writer
     conveyor: Conveyor
@@ -220,6 +221,7 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
         bank = Bank(
             server=server,
             dsn=dsn,
+            home=home,
             rooms=rooms,
             writer=writer,
             conveyor=conveyor,

@@ -87,6 +87,7 @@ CATALOGUE: Final = EventCatalogue(
             governance.events,
             identity.events,
             identity.partners.events,
+            identity.customers.events,
             identity.persons.events,
             governance.approvals.events,
             operators.events,
@@ -180,6 +181,7 @@ class Rooms:
         self.gatekeeper = Gatekeeper(policy, state)
         self.passages = passages
         self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
+        self.customers = identity.customers.CustomerKeeper(self.registry, gates=passages)
         self.mandates = Mandates()
         self.partners = identity.partners.Partners()
         self._ledger = Ledger(self.book, self.mandates)
@@ -202,7 +204,7 @@ class Rooms:
         self._decided = _References()
         self.known_until = 0
         self._is_behind = False
-        acts = Acts(self.payments)
+        acts = Acts(self.payments, self.customers.step_ups)
         self._handlers: dict[type[Command], Callable[[Any, Entry], Answer]] = {
             RegisterCustomer: self.registry.register,
             OpenAccount: self._open_account,
@@ -229,7 +231,8 @@ class Rooms:
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
         mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
-        return (*mine, identity.PersonFacts(), self.partners, *self.authority.keepers)
+        own = (self.customers, self.partners, identity.PersonFacts())
+        return (*mine, *own, *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""
@@ -287,6 +290,9 @@ class Rooms:
             for command in commands:
                 if type(command) in keeper.handlers:
                     yield from keeper.refers_to(command)
+        for command in commands:
+            if isinstance(command, AnswerChallenge) and command.step_up:
+                yield from self.customers.step_up(command.step_up)
 
     def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":
         """Ask for what expires next, unless all that does soon after `until` is known."""

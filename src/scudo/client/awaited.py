@@ -871,6 +871,240 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
+    async def sign_up(
+        self, body: types.NewSignUp, *, idempotency_key: str | None = None
+    ) -> types.CodeSent:
+        """Ask for the code that opens an account; it is mailed."""
+        return await self._send(
+            "POST", "/v1/sign-ups", answer=types.CodeSent, body=body, key=idempotency_key
+        )
+
+    async def activate(
+        self, code_id: str, body: types.Activation, *, idempotency_key: str | None = None
+    ) -> types.Tokens:
+        """Open an account by its code, on the device whose key proves this request."""
+        return await self._send(
+            "POST",
+            f"/v1/sign-ups/{path_part(code_id)}/activation",
+            answer=types.Tokens,
+            body=body,
+            key=idempotency_key,
+        )
+
+    async def begin_recovery(
+        self, body: types.NewSignUp, *, idempotency_key: str | None = None
+    ) -> types.CodeSent:
+        """Ask for the code that begins a recovery; it is mailed."""
+        return await self._send(
+            "POST", "/v1/recoveries", answer=types.CodeSent, body=body, key=idempotency_key
+        )
+
+    async def stop_recovery(
+        self, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> None:
+        """Stop a recovery that was not yours, from a session of before."""
+        return await self._send(
+            "DELETE",
+            "/v1/recoveries",
+            answer=type(None),
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def recover(
+        self, code_id: str, body: types.RecoveryProof, *, idempotency_key: str | None = None
+    ) -> types.Tokens:
+        """Recover an account by its code and a second proof; it cools off then."""
+        return await self._send(
+            "POST",
+            f"/v1/recoveries/{path_part(code_id)}/proof",
+            answer=types.Tokens,
+            body=body,
+            key=idempotency_key,
+        )
+
+    async def begin_log_in(self, *, idempotency_key: str | None = None) -> types.Challenge:
+        """Ask for a challenge that any passkey of the bank may answer."""
+        return await self._send(
+            "POST", "/v1/log-ins/challenges", answer=types.Challenge, key=idempotency_key
+        )
+
+    async def log_in_by_passkey(
+        self, body: types.PasskeyLogIn, *, idempotency_key: str | None = None
+    ) -> types.Tokens:
+        """Log in by a passkey, on the device whose key proves this request."""
+        return await self._send(
+            "POST", "/v1/log-ins/passkey", answer=types.Tokens, body=body, key=idempotency_key
+        )
+
+    async def log_in_by_password(
+        self, body: types.PasswordLogIn, *, idempotency_key: str | None = None
+    ) -> types.Tokens:
+        """Log in by password and a second code, on the device that proves this request."""
+        return await self._send(
+            "POST", "/v1/log-ins/password", answer=types.Tokens, body=body, key=idempotency_key
+        )
+
+    async def refresh_tokens(
+        self, body: types.TokenRefresh, *, idempotency_key: str | None = None
+    ) -> types.Tokens:
+        """Take new tokens for a refresh token, which is good once."""
+        return await self._send(
+            "POST", "/v1/tokens/refresh", answer=types.Tokens, body=body, key=idempotency_key
+        )
+
+    async def list_sessions(self) -> types.OwnSessions:
+        """List the sessions of this customer that live."""
+        return await self._send("GET", "/v1/sessions", answer=types.OwnSessions)
+
+    async def end_all_sessions(
+        self, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> None:
+        """End all sessions of this customer, this one too."""
+        return await self._send(
+            "DELETE", "/v1/sessions", answer=type(None), key=idempotency_key, ordered_at=ordered_at
+        )
+
+    async def end_session(
+        self, session_id: str, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> None:
+        """End one session; its tokens are good no longer at once."""
+        return await self._send(
+            "DELETE",
+            f"/v1/sessions/{path_part(session_id)}",
+            answer=type(None),
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def begin_passkey(
+        self, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> types.Challenge:
+        """Ask for what a new passkey is made for."""
+        return await self._send(
+            "POST",
+            "/v1/passkeys/challenges",
+            answer=types.Challenge,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def add_passkey(
+        self,
+        body: types.NewPasskeyBody,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PasskeyAdded:
+        """Add a passkey that was made for a challenge."""
+        return await self._send(
+            "POST",
+            "/v1/passkeys",
+            answer=types.PasskeyAdded,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def remove_passkey(
+        self,
+        passkey_id: str,
+        *,
+        step_up_id: str | None = None,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> None:
+        """Remove a passkey; other sessions end."""
+        return await self._send(
+            "DELETE",
+            f"/v1/passkeys/{path_part(passkey_id)}",
+            answer=type(None),
+            query={"step_up_id": step_up_id},
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def get_me(self) -> types.Me:
+        """Show how the customer of this session proves who they are."""
+        return await self._send("GET", "/v1/me", answer=types.Me)
+
+    async def set_password(
+        self,
+        body: types.NewPassword,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> None:
+        """Set the password; other sessions end."""
+        return await self._send(
+            "PUT",
+            "/v1/password",
+            answer=type(None),
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def begin_totp(
+        self, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> types.TotpSeed:
+        """Make the seed for an authenticator that gives codes."""
+        return await self._send(
+            "POST", "/v1/totp", answer=types.TotpSeed, key=idempotency_key, ordered_at=ordered_at
+        )
+
+    async def confirm_totp(
+        self,
+        body: types.TotpProof,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.RecoveryCodes:
+        """Ask for codes from now on; gives recovery codes in place of any before."""
+        return await self._send(
+            "POST",
+            "/v1/totp/activation",
+            answer=types.RecoveryCodes,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def begin_step_up(
+        self,
+        body: types.NewStepUp,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.StepUpBody:
+        """Ask for a proof that is good for one act, its amount and its payee."""
+        return await self._send(
+            "POST",
+            "/v1/step-ups",
+            answer=types.StepUpBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def prove_step_up(
+        self,
+        step_up_id: str,
+        body: types.StepUpProof,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> None:
+        """Give the proof of a step-up."""
+        return await self._send(
+            "POST",
+            f"/v1/step-ups/{path_part(step_up_id)}/proof",
+            answer=type(None),
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
     async def open_account(
         self,
         body: types.NewAccount,
@@ -1123,6 +1357,24 @@ class AsyncClient(AsyncTransport):
             "POST",
             f"/v1/payments/{path_part(payment_id)}/cancellation",
             answer=types.PaymentBody,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def confirm_payment(
+        self,
+        payment_id: str,
+        body: types.Confirmation,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PaymentBody:
+        """Let a stepped-up payment go on by the step-up that was passed for it."""
+        return await self._send(
+            "POST",
+            f"/v1/payments/{path_part(payment_id)}/confirmation",
+            answer=types.PaymentBody,
+            body=body,
             key=idempotency_key,
             ordered_at=ordered_at,
         )

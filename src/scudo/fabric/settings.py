@@ -14,6 +14,7 @@ SCUDO_ERASURES       folder for the list of erased persons, outside the database
 SCUDO_AUDIT_HOURS    within how many hours the auditor recounts all that is stored (24)
 SCUDO_ORIGINS        origins of the pages that passkeys may be used on, with commas between
                      (`http://localhost:8420`)
+SCUDO_SMTP           mail server as host:port; without it mails are files in `mail` in the home
 SCUDO_PASSKEY_DOMAIN domain that passkeys are made for; they answer to no other, so it never
                      changes (the host of the first origin)
 SCUDO_ENVIRONMENT    `sandbox` or `production`: credentials of one fail in the other (sandbox)
@@ -69,6 +70,7 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     client_ca: Path | None = None
+    mail_server: str | None = None
 
     @property
     def issuer_name(self) -> str:
@@ -117,6 +119,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         client_ca=tls.get("client_ca"),
         origins=origins,
         passkey_domain=_domain_from(environment.get("SCUDO_PASSKEY_DOMAIN"), origins),
+        mail_server=environment.get("SCUDO_SMTP") or None,
     )
 
 

@@ -1,6 +1,17 @@
 """Parties who own accounts, and clients that call the API."""
 
-from scudo.identity import errors, events, operators, partners, passkeys, persons, queries, routes
+from scudo.identity import (
+    customers,
+    errors,
+    events,
+    mail,
+    operators,
+    partners,
+    passkeys,
+    persons,
+    queries,
+    routes,
+)
 from scudo.identity.commands import RegisterCustomer, Registry
 from scudo.identity.model import SCOPES, Customer, CustomerKind
 from scudo.identity.persons import AskVault, PersonFacts
@@ -16,9 +27,11 @@ __all__ = [
     "PersonFacts",
     "RegisterCustomer",
     "Registry",
+    "customers",
     "errors",
     "events",
     "issue_token",
+    "mail",
     "operators",
     "partners",
     "passkeys",

@@ -24,7 +24,7 @@ from scudo.bootstrap import CATALOGUE, Bank, now_us, open_bank, trust_in_vault
 from scudo.fabric import Answer, BadRow, BankUnavailable, Command, postgres, web
 from scudo.fabric import settings as environment
 from scudo.governance import Act, RecordActs
-from scudo.identity import operators, passkeys
+from scudo.identity import customers, operators, passkeys
 from scudo.interfaces import guarding
 from scudo.interfaces.admitting import (
     Site,
@@ -32,6 +32,7 @@ from scudo.interfaces.admitting import (
     signature_check,
     tls_of,
 )
+from scudo.interfaces.customers import customers_office
 from scudo.interfaces.http import (
     Application,
     Check,
@@ -101,8 +102,17 @@ async def _serve(
         watched(bank, vault) as watch,
     ):
         auditor = AuditorProcess(settings, dsn=bank.dsn.read, alarm=lambda bad: _alarm(bank, bad))
+        office = customers_office(
+            bank, settings, record=functools.partial(_record, bank), vault=trust.vault
+        )
         served = application(
-            bank, limits=limits, vault=trust.vault, watch=watch, auditor=auditor, site=site
+            bank,
+            limits=limits,
+            vault=trust.vault,
+            watch=watch,
+            auditor=auditor,
+            site=site,
+            office=office,
         )
         http = HttpServer(served, limits=limits, tls=site.tls)
         port = await http.start(host=host, port=settings.port)
@@ -116,6 +126,7 @@ async def _serve(
         recounting.cancel()
         await asyncio.gather(recounting, return_exceptions=True)
         await http.stop()
+        await asyncio.to_thread(office.close)
         if bank.belt.done():
             await bank.belt
     await asyncio.to_thread(server.stop)
@@ -139,7 +150,7 @@ async def _alarm(bank: Bank, bad: BadRow) -> None:
     await bank.submit(RecordActs((act,)))
 
 
-def application(
+def application(  # noqa: PLR0913 - one parameter per property
     bank: Bank,
     *,
     limits: Limits,
@@ -147,6 +158,7 @@ def application(
     watch: VaultWatch | None = None,
     auditor: AuditorProcess | None = None,
     site: Site | None = None,
+    office: customers.Office | None = None,
 ) -> Application:
     """The whole HTTP interface of an open bank.
 
@@ -157,8 +169,15 @@ def application(
         watch: sees how the vault is.
         auditor: recounts beside it; None: nobody does.
         site: for whom the installation works; a sandbox in plain HTTP by default.
+        office: where customers are served; by default that of a laptop.
     """
     site = site or Site()
+    office = office or customers_office(
+        bank,
+        environment.Settings(home=bank.home),
+        record=functools.partial(_record, bank),
+        vault=vault,
+    )
 
     @contextlib.asynccontextmanager
     async def writes() -> AsyncIterator[AsyncConnection[TupleRow]]:
@@ -166,7 +185,7 @@ def application(
             yield connection
 
     record = functools.partial(_record, bank)
-    desk = partner_desk(bank, site, submit=submit, record=record)
+    desk = partner_desk(bank, site, submit=functools.partial(_submit, bank), record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
     registry.register(EdgeCollector(site.tls, desk.doorkeeper))
@@ -189,6 +208,7 @@ def application(
         vault=vault_port(vault),
         authority=bank.rooms.authority,
         partner_tokens=desk,
+        customers=office,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
@@ -196,7 +216,10 @@ def application(
     served = Application(
         operations,
         authenticate=first_of(
-            edge.authenticate, desk.doorkeeper.authenticate, bank.clients.authenticate
+            edge.authenticate,
+            desk.doorkeeper.authenticate,
+            bank.clients.authenticate,
+            office.tokens.authenticate,
         ),
         authorise=edge.authorise,
         limits=limits,

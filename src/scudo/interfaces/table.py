@@ -44,6 +44,7 @@ class Ports:
         callback_master: what their shared secrets are derived from.
         authority: the operators and their approvals.
         partner_tokens: gives partners their tokens.
+        customers: serves customers themselves.
     """
 
     submit: web.Submit
@@ -59,6 +60,7 @@ class Ports:
     callback_master: bytes
     authority: operators.Authority
     partner_tokens: partners.TokenDesk
+    customers: identity.customers.Office
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -89,6 +91,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         ),
         *_operator_operations(ports),
         *partners.routes.operations(submit=submit, reads=reads, tokens=ports.partner_tokens),
+        *identity.customers.routes.operations(ports.customers),
         *ledger.routes.operations(
             submit=submit,
             reads=reads,
@@ -97,7 +100,11 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         ),
         *decisions.routes.operations(reads=reads, policy_of=ports.policy_of),
         *payments.routes.operations(
-            submit=submit, reads=reads, clock=clock, tokeniser=ports.tokeniser
+            submit=submit,
+            reads=reads,
+            clock=clock,
+            tokeniser=ports.tokeniser,
+            guard=ports.customers.guard_payment,
         ),
     )
     return tuple(_behind_the_door(operation) for operation in listed)
@@ -166,11 +173,33 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
             audience=frozenset(),
             tokens=Tokeniser(bytes(32)),
         ),
+        customers=_no_office(),
     )
     return (*system.operations(), *room_operations(ports))
 
 
 _ONLY_DESCRIBED: Final = "the table is described here, nothing of it is called"
+
+
+def _no_office() -> identity.customers.Office:
+    origin = "http://localhost:8420"
+    ports = identity.customers.Ports(
+        submit=_no_writer,
+        tell=_nobody,
+        record=_no_record,
+        reads=_no_database,
+        now=lambda: 0,
+        persons=identity.customers.RememberedPersons(Tokeniser(bytes(32))),
+        mailer=identity.mail.Mailer(_nobody),
+        party=passkeys.RelyingParty("localhost", _TITLE, (origin,)),
+        origins=(origin,),
+    )
+    keeper = identity.customers.CustomerKeeper(identity.Registry())
+    return identity.customers.Office(keeper.store, ports)
+
+
+def _nobody(_asked: object) -> NoReturn:
+    raise AssertionError(_ONLY_DESCRIBED)
 
 
 async def _no_checks() -> tuple[Check, ...]:

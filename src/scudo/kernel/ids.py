@@ -46,6 +46,10 @@ class Prefix(StrEnum):
     SESSION = "ses"
     APPROVAL = "apr"
     MANDATE = "mnd"
+    MAILED_CODE = "cod"
+    CHALLENGE = "chl"
+    PASSKEY = "psk"
+    STEP_UP = "stp"
 
 
 def _kind(prefix: Prefix) -> msgspec.Meta:

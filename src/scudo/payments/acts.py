@@ -2,6 +2,7 @@
 
 from scudo.decisions import Outcome
 from scudo.fabric import Answer, Entry, refused
+from scudo.identity import customers
 from scudo.kernel import Refusal, positive_amount
 from scudo.ledger import Authority, Hold, HoldStatus
 from scudo.ledger import events as ledger_events
@@ -35,9 +36,10 @@ _OK = 200
 class Acts:
     """Works on commands about payments that exist, for the conveyor."""
 
-    def __init__(self, payments: Payments) -> None:
-        """Act on the payments that the writer sees."""
+    def __init__(self, payments: Payments, step_ups: customers.StepUps) -> None:
+        """Act on the payments that the writer sees; customers prove theirs by step-ups."""
         self._payments = payments
+        self._step_ups = step_ups
         self._book = payments.book
 
     def capture(self, command: Capture, entry: Entry) -> Answer:
@@ -124,8 +126,11 @@ class Acts:
 
         Raises:
             PaymentNotFound, PaymentStateConflict.
+            StepUpNeeded: if a customer has not passed a step-up for exactly this payment.
         """
         payment = self._in(entry, command.payment, PaymentStatus.CHALLENGED)
+        if command.step_up:
+            self._spend(entry, payment, command.step_up)
         self._payments.change(entry, payment)
         entry.emit(ChallengeAnswered(payment.id, command.has_passed))
         if command.has_passed:
@@ -162,6 +167,22 @@ class Acts:
         return _ok(show(payment))
 
     # ---- small steps
+
+    def _spend(self, entry: Entry, payment: Payment, step_up: int) -> None:
+        """Use up the proof that was given for this payment, its amount and its payee."""
+        self._step_ups.spend(
+            entry,
+            step_up,
+            customer=self._book.accounts[payment.debit_account].owner,
+            act=customers.Act.PAYMENT,
+            digest=customers.act_digest(
+                customers.Act.PAYMENT,
+                number=payment.id,
+                amount=payment.amount,
+                currency=payment.currency,
+                to=payment.credit_account,
+            ),
+        )
 
     def _in(self, entry: Entry, number: int, *statuses: PaymentStatus) -> Payment:
         payment = self._payments.payment(entry, number)

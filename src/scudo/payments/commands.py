@@ -84,10 +84,16 @@ class CancelPayment(Command, frozen=True, tag=407):
 
 
 class AnswerChallenge(Command, frozen=True, tag=408):
-    """Say whether the customer passed the challenge of a payment."""
+    """Say whether the customer passed the challenge of a payment.
+
+    Attributes:
+        step_up: the proof that the customer gave, if it was the customer who says so; 0: the
+            client vouches for it.
+    """
 
     payment: int
     has_passed: bool
+    step_up: int = 0
 
 
 class ExpirePayment(Command, frozen=True, tag=409):

@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo.fabric import queries
+from scudo.payments.model import PaymentStatus
 
 _SQL: Final = queries("scudo.payments")
 _READS: Final = queries("scudo.payments", "reads.sql")
@@ -37,6 +38,16 @@ async def find_payment(connection: AsyncConnection[TupleRow], number: int) -> St
     """Find a payment; None if there is none."""
     row = await (await connection.execute(_SQL["find_payment"], {"id": number})).fetchone()
     return None if row is None else StoredPayment(*row)
+
+
+async def is_payee_known(
+    connection: AsyncConnection[TupleRow], *, debit: int, credit: int, before: int
+) -> bool:
+    """Say whether an account was paid from another before a time, in microseconds."""
+    pair = {"debit": debit, "credit": credit, "before": before, "settled": PaymentStatus.SETTLED}
+    row = await (await connection.execute(_READS["is_payee_known"], pair)).fetchone()
+    assert row is not None, "EXISTS has a row"
+    return bool(row[0])
 
 
 async def list_payments(

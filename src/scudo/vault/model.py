@@ -88,7 +88,7 @@ FIELDS: Final[dict[str, Field]] = {
 
 #: What may stand in events and feature keys as a keyed token.
 TOKEN_KINDS: Final = frozenset(
-    {"card", "merchant", "device", "ip", "alias", "email", "phone", "document"}
+    {"card", "merchant", "device", "ip", "alias", "email", "phone", "document", "code"}
 )
 
 #: Hashed for look-up beside the fields of persons.

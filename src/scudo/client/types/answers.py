@@ -219,6 +219,13 @@ class CertificateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     issuer: str
 
 
+class Challenge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `navigator.credentials` is called with: `publicKey` in JSON."""
+
+    challenge_id: str
+    public_key: dict[str, Any]
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One part of the bank; `name` is shown to everybody.
 
@@ -236,6 +243,13 @@ class ClientToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     id: str
     name: str
     token: str
+
+
+class CodeSent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A code is on its way, whoever the address belongs to."""
+
+    code_id: str
+    expires_in_s: int
 
 
 class CustomerBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -453,6 +467,32 @@ class MandateList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     mandates: tuple[MandateView, ...]
 
 
+class PasskeyView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A passkey of the customer."""
+
+    id: str
+    added_at: str
+    is_synced: bool
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the customer of this session proves who they are.
+
+    Attributes:
+        cooling_off_until: until then, after a recovery, large payments to new payees and
+            changes of credentials wait.
+    """
+
+    customer_id: str
+    session_id: str
+    assurance: Literal["mail", "passkey", "password", "recovered"]
+    passkeys: tuple[PasskeyView, ...]
+    has_password: bool
+    has_totp: bool
+    recovery_codes_left: int
+    cooling_off_until: str | None
+
+
 class NewSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A session; its token is shown this once."""
 
@@ -489,6 +529,23 @@ class OperatorList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     items: tuple[OperatorView, ...]
 
 
+class OwnSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session that lives."""
+
+    id: str
+    device: str
+    assurance: Literal["mail", "passkey", "password", "recovered"]
+    began_at: str
+    proven_at: str
+    is_this: bool
+
+
+class OwnSessions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All sessions of the customer that live."""
+
+    items: tuple[OwnSession, ...]
+
+
 class PartnerBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A partner that was made or changed."""
 
@@ -517,6 +574,12 @@ class PartnerPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     items: tuple[PartnerView, ...]
     next_cursor: str | None
+
+
+class PasskeyAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A passkey of the customer."""
+
+    passkey_id: str
 
 
 class PasskeyBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -600,6 +663,12 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     checks: tuple[Check, ...]
 
 
+class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Codes that are each good once; shown this once."""
+
+    recovery_codes: tuple[str, ...]
+
+
 class RequestView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request of the back office, its texts masked."""
 
@@ -661,6 +730,34 @@ class SessionList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Your sessions, oldest first."""
 
     items: tuple[SessionView, ...]
+
+
+class StepUpBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A step-up that waits for its proof; `public_key` is for `navigator.credentials.get`."""
+
+    step_up_id: str
+    expires_in_s: int
+    public_key: dict[str, Any]
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of a session, bound to the key of the device; both are shown this once."""
+
+    access_token: str
+    token_type: Literal["DPoP"]
+    refresh_token: str
+    expires_in_s: int
+    session_id: str
+    customer_id: str
+    assurance: Literal["mail", "passkey", "password", "recovered"]
+
+
+class TotpSeed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an authenticator is fed with; shown this once."""
+
+    challenge_id: str
+    seed: str
+    uri: str
 
 
 class TransactionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,6 +8,14 @@ from typing import Any, Literal
 import msgspec
 
 
+class Activation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The code that was mailed, and the address again, which is not kept meanwhile."""
+
+    email: str
+    code: str
+    country: int | None = None
+
+
 class NewMovement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step of a journal.
 
@@ -56,6 +64,12 @@ class ChallengeAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Whether the customer passed."""
 
     has_passed: bool
+
+
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The step-up that the customer passed for this very payment."""
+
+    step_up_id: str
 
 
 class NewPasskeyResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -341,6 +355,21 @@ class NewPartner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     customer_id: str | None = None
 
 
+class NewPasskeyBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A passkey that was made for a challenge."""
+
+    challenge_id: str
+    credential: NewPasskey
+    step_up_id: str | None = None
+
+
+class NewPassword(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The password from now on."""
+
+    password: str
+    step_up_id: str | None = None
+
+
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A payment from one account to another.
 
@@ -402,10 +431,50 @@ class NewReversal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     amount_minor: int | None = None
 
 
+class NewSignUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody who wants to become a customer."""
+
+    email: str
+
+
+class PaymentStepUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The payment that is to be confirmed: what its payer is shown, and signs."""
+
+    payment_id: str
+    amount_minor: int
+    currency: str
+    payee_account_id: str
+
+
+class NewStepUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The act that a proof is wanted for; `payment` tells the details of one."""
+
+    act: Literal["credentials", "payment"]
+    payment: PaymentStepUp | None = None
+
+
 class OperatorReason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why something is done to an operator: a code or the number of a case."""
 
     reason: str
+
+
+class PasskeyLogIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A passkey's answer to a challenge."""
+
+    challenge_id: str
+    credential: PasskeyAnswer
+    country: int | None = None
+
+
+class PasswordLogIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Address and password, and a code of the authenticator or a recovery code."""
+
+    email: str
+    password: str
+    code: str | None = None
+    recovery_code: str | None = None
+    country: int | None = None
 
 
 class PersonRead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -470,6 +539,17 @@ class Ping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data: PingData
 
 
+class RecoveryProof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The mailed code, and a second proof: a recovery code, or a passkey's answer."""
+
+    email: str
+    code: str
+    recovery_code: str | None = None
+    challenge_id: str | None = None
+    credential: PasskeyAnswer | None = None
+    country: int | None = None
+
+
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a held payment may go on, as a code of yours."""
 
@@ -482,6 +562,20 @@ class Retirement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after_s: int = 0
 
 
+class StepUpProof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A passkey's answer, or the password with a code of the authenticator."""
+
+    credential: PasskeyAnswer | None = None
+    password: str | None = None
+    code: str | None = None
+
+
+class TokenRefresh(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A refresh token, which is good once."""
+
+    refresh_token: str
+
+
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request for an access token, as a form; scopes have spaces between."""
 
@@ -490,3 +584,11 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     client_assertion_type: str = ""
     client_assertion: str = ""
     scope: str = ""
+
+
+class TotpProof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A code of the authenticator that was fed."""
+
+    challenge_id: str
+    code: str
+    step_up_id: str | None = None

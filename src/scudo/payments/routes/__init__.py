@@ -1,6 +1,7 @@
 """HTTP operations of payments."""
 
 from scudo.fabric import Tokens, web
+from scudo.identity import customers
 from scudo.payments.routes.cards import card_operations
 from scudo.payments.routes.transfers import payment_operations
 
@@ -8,7 +9,12 @@ __all__ = ["operations"]
 
 
 def operations(
-    *, submit: web.Submit, reads: web.Reads, clock: web.Clock, tokeniser: Tokens
+    *,
+    submit: web.Submit,
+    reads: web.Reads,
+    clock: web.Clock,
+    tokeniser: Tokens,
+    guard: customers.Guard,
 ) -> tuple[web.Operation, ...]:
     """List the room's operations.
 
@@ -17,8 +23,11 @@ def operations(
         reads: opens connections for queries.
         clock: says which currencies are in use today.
         tokeniser: turns cards, devices, addresses and merchants into tokens at once.
+        guard: judges the session of a customer who pays.
     """
     return (
-        *payment_operations(submit=submit, reads=reads, clock=clock, tokeniser=tokeniser),
+        *payment_operations(
+            submit=submit, reads=reads, clock=clock, tokeniser=tokeniser, guard=guard
+        ),
         *card_operations(submit=submit, clock=clock, tokeniser=tokeniser),
     )

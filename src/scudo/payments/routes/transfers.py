@@ -1,5 +1,6 @@
 """HTTP operations on payments: pay, look up, and act on those that wait."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -9,6 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo.fabric import Tokens, web
+from scudo.identity import customers
 from scudo.kernel import (
     MINOR_MAX,
     Prefix,
@@ -24,7 +26,7 @@ from scudo.payments.authorise import PaymentBody
 from scudo.payments.commands import AnswerChallenge, CancelPayment, Pay, ReleasePayment
 from scudo.payments.errors import PaymentNotFound
 from scudo.payments.model import PaymentKind, PaymentStatus
-from scudo.payments.queries import StoredPayment, find_payment, list_payments
+from scudo.payments.queries import StoredPayment, find_payment, is_payee_known, list_payments
 from scudo.payments.routes.wire import (
     ACT_REFUSALS,
     MONEY_REFUSALS,
@@ -85,6 +87,12 @@ class ChallengeAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     has_passed: bool
 
 
+class Confirmation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The step-up that the customer passed for this very payment."""
+
+    step_up_id: Annotated[str, web.id_text(Prefix.STEP_UP)]
+
+
 class PaymentQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which payments: of all accounts that the client may see, or of one."""
 
@@ -123,6 +131,7 @@ class _Desk:
     reads: web.Reads
     clock: web.Clock
     tokeniser: Tokens
+    guard: customers.Guard
 
     async def pay(self, call: web.Call) -> web.Reply:
         body: NewPayment = call.body
@@ -140,6 +149,20 @@ class _Desk:
             channel=channel_of(body.channel),
             occurred_at=occurred_of(body.occurred_at),
         )
+        known = functools.partial(self._is_payee_known, command.debit, command.credit)
+        place = await self.guard(call, amount=command.amount, is_known=known)
+        if place is not None:
+            # Of a customer's session it is known, whatever the request says.
+            command = msgspec.structs.replace(command, device=place.device, ip=place.network)
+        return await web.submitted(self.submit, command, call)
+
+    async def _is_payee_known(self, debit: int, credit: int, *, before: int) -> bool:
+        async with self.reads() as connection:
+            return await is_payee_known(connection, debit=debit, credit=credit, before=before)
+
+    async def confirm(self, call: web.Call) -> web.Reply:
+        step_up = ids.parse(Prefix.STEP_UP, call.body.step_up_id, field="step_up_id")
+        command = AnswerChallenge(payment_of(call), has_passed=True, step_up=step_up)
         return await web.submitted(self.submit, command, call)
 
     async def release(self, call: web.Call) -> web.Reply:
@@ -214,10 +237,15 @@ def _view(payment: StoredPayment) -> PaymentView:
 
 
 def payment_operations(
-    *, submit: web.Submit, reads: web.Reads, clock: web.Clock, tokeniser: Tokens
+    *,
+    submit: web.Submit,
+    reads: web.Reads,
+    clock: web.Clock,
+    tokeniser: Tokens,
+    guard: customers.Guard,
 ) -> tuple[web.Operation, ...]:
     """List the operations on payments."""
-    desk = _Desk(submit, reads, clock, tokeniser)
+    desk = _Desk(submit, reads, clock, tokeniser, guard)
     pay = web.Operation(
         method="POST",
         path="/v1/payments",
@@ -229,7 +257,7 @@ def payment_operations(
         handler=desk.pay,
         answers={201: PaymentBody},
         body=NewPayment,
-        refusals=(*MONEY_REFUSALS, *web.SUBMIT_REFUSALS),
+        refusals=(*MONEY_REFUSALS, *customers.GUARD_REFUSALS, *web.SUBMIT_REFUSALS),
         example=NewPayment("acc_0000000000000001", "acc_0000000000000002", 12_50, "EUR"),
     )
     return (pay, *_views(desk), *_acts(desk))
@@ -292,6 +320,16 @@ def _acts(desk: _Desk) -> tuple[web.Operation, ...]:
             scope="payments:write",
             handler=desk.cancel,
             **on_one,
+        ),
+        web.Operation(
+            path="/v1/payments/{payment_id}/confirmation",
+            name="confirm_payment",
+            summary="Let a stepped-up payment go on by the step-up that was passed for it",
+            scope="payments:confirm",
+            handler=desk.confirm,
+            body=Confirmation,
+            example=Confirmation("stp_0000000000000011"),
+            **on_one | {"refusals": (customers.errors.StepUpNeeded, *on_one["refusals"])},
         ),
         web.Operation(
             path="/v1/payments/{payment_id}/challenge",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from scudo.simulation.bench import evidence, inside, outside, secured, vaulted
+from scudo.simulation.bench import evidence, identity, inside, outside, secured, vaulted
 from scudo.simulation.bench.stage import Figures, Report, Terms
 from scudo.simulation.errors import BenchUnknown
 
@@ -21,6 +21,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "replay": inside.replay,
     "prove": evidence.prove,
     "auditor": evidence.auditor,
+    "token_check": identity.token_check,
     "cold_start": outside.cold_start,
     "vault_read": vaulted.vault_read,
 }

@@ -1,0 +1,300 @@
+"""HTTP operations of a customer's own credentials."""
+
+import secrets
+from base64 import b32encode
+from typing import Final
+
+from scudo.fabric import Command, web
+from scudo.identity.customers.commands import AddPasskey, ConfirmTotp, RemovePasskey, SetPassword
+from scudo.identity.customers.errors import (
+    ChallengeUnknown,
+    CodeRefused,
+    CoolingOff,
+    CredentialLimit,
+    CredentialTaken,
+    CredentialUnknown,
+    FreshProofNeeded,
+    PasswordsBusy,
+    PasswordTooWeak,
+    SessionOver,
+    StepUpNeeded,
+)
+from scudo.identity.customers.logic import demand_strong, number_of
+from scudo.identity.customers.model import RECOVERY_CODES
+from scudo.identity.customers.office import Office, code_digest
+from scudo.identity.customers.passwords import matching_step, new_seed, seed_uri
+from scudo.identity.customers.persons import EMAIL, TOTP_SEED
+from scudo.identity.customers.routes.wire import (
+    SELF,
+    SESSION_REFUSALS,
+    TAG,
+    Challenge,
+    Me,
+    NewPasskeyBody,
+    NewPassword,
+    PasskeyAdded,
+    PasskeyIdText,
+    PasskeyView,
+    RecoveryCodes,
+    StepUpQuery,
+    TotpProof,
+    TotpSeed,
+    assurance_name,
+    optional_id,
+)
+from scudo.identity.passkeys import PasskeyInvalid, registration_options, verify_new
+from scudo.kernel import Prefix, Refusal, ids, rfc3339
+
+_FIRST_REFUSAL: Final = 400
+_STEP_UP: Final = "step_up_id"
+#: 50 bits, in two groups that are easy to read out.
+_RECOVERY_CHARACTERS: Final = 10
+_CHANGED_TEXT: Final = """\
+The way in which you log in was changed: {what}.
+
+If it was not you, log in, end all sessions, and ask the bank.
+"""
+
+
+class _CredentialDesk:
+    """Serves what a customer changes about logging in."""
+
+    def __init__(self, office: Office) -> None:
+        """Serve at one office."""
+        self._office = office
+
+    async def me(self, call: web.Call) -> web.Reply:
+        office, customer = self._office, _customer(call)
+        session = await office.session(call)
+        account = await office.account(customer)
+        views = []
+        for number in account.passkeys:
+            stored = await office.find(office.store.passkeys, number)
+            assert stored is not None, "an account's passkeys are stored"
+            views.append(
+                PasskeyView(
+                    ids.show(Prefix.PASSKEY, number),
+                    rfc3339(stored.added_at),
+                    stored.passkey.is_synced,
+                )
+            )
+        is_cooling = account.cooling_until > office.ports.now()
+        return web.Reply(
+            200,
+            Me(
+                customer_id=ids.show(Prefix.CUSTOMER, customer),
+                session_id=ids.show(Prefix.SESSION, office.own_session(call)),
+                assurance=assurance_name(session.assurance),
+                passkeys=tuple(views),
+                has_password=bool(account.password),
+                has_totp=account.has_totp,
+                recovery_codes_left=len(account.recovery),
+                cooling_off_until=rfc3339(account.cooling_until) if is_cooling else None,
+            ),
+        )
+
+    async def passkey_challenge(self, call: web.Call) -> web.Reply:
+        office, customer = self._office, _customer(call)
+        account = await office.account(customer)
+        number, challenge = office.challenge(office.own_session(call))
+        options = registration_options(
+            office.ports.party,
+            challenge=challenge,
+            user=customer.to_bytes(8, "big"),
+            name=ids.show(Prefix.CUSTOMER, customer),
+            known=await office.passkeys(account),
+        )
+        return web.Reply(201, Challenge(ids.show(Prefix.CHALLENGE, number), dict(options)))
+
+    async def add_passkey(self, call: web.Call) -> web.Reply:
+        office = self._office
+        body: NewPasskeyBody = call.body
+        step_up = optional_id(Prefix.STEP_UP, body.step_up_id, _STEP_UP)
+        challenge_id = ids.parse(Prefix.CHALLENGE, body.challenge_id, field="challenge_id")
+        challenge = office.answered(challenge_id, office.own_session(call))
+        passkey = verify_new(office.ports.party, body.credential, challenge=challenge)
+        number = number_of(passkey.id)
+        command = AddPasskey(office.own_session(call), _customer(call), number, passkey, step_up)
+        added = PasskeyAdded(ids.show(Prefix.PASSKEY, number))
+        return await self._change(call, command, web.Reply(201, added), "a passkey was added")
+
+    async def remove_passkey(self, call: web.Call) -> web.Reply:
+        query: StepUpQuery = call.query
+        step_up = optional_id(Prefix.STEP_UP, query.step_up_id, _STEP_UP)
+        number = ids.parse(Prefix.PASSKEY, call.path["passkey_id"], field="passkey_id")
+        own = self._office.own_session(call)
+        command = RemovePasskey(own, _customer(call), number, step_up)
+        return await self._change(call, command, web.Reply(204), "a passkey was removed")
+
+    async def set_password(self, call: web.Call) -> web.Reply:
+        office = self._office
+        body: NewPassword = call.body
+        step_up = optional_id(Prefix.STEP_UP, body.step_up_id, _STEP_UP)
+        address = await office.ports.persons.read(_customer(call), EMAIL)
+        demand_strong(body.password, address=address)
+        hashed = await office.passwords.hash(body.password)
+        command = SetPassword(office.own_session(call), _customer(call), hashed, step_up)
+        return await self._change(call, command, web.Reply(204), "the password was set")
+
+    async def begin_totp(self, call: web.Call) -> web.Reply:
+        office = self._office
+        seed = new_seed()
+        number, _ = office.challenge(office.own_session(call), seed.encode())
+        issuer = office.ports.party.name
+        reply = TotpSeed(ids.show(Prefix.CHALLENGE, number), seed, seed_uri(seed, issuer=issuer))
+        return web.Reply(201, reply)
+
+    async def confirm_totp(self, call: web.Call) -> web.Reply:
+        office, customer = self._office, _customer(call)
+        body: TotpProof = call.body
+        step_up = optional_id(Prefix.STEP_UP, body.step_up_id, _STEP_UP)
+        challenge_id = ids.parse(Prefix.CHALLENGE, body.challenge_id, field="challenge_id")
+        seed = office.answered(challenge_id, office.own_session(call)).decode()
+        step = matching_step(seed, body.code, now=office.ports.now())
+        if not step:
+            message = "this is not a code of the authenticator that was fed; begin anew"
+            raise CodeRefused(message, field="code")
+        codes = tuple(_new_recovery_code() for _ in range(RECOVERY_CODES))
+        digests = [
+            await code_digest(office.ports.persons, "recovery", customer, code) for code in codes
+        ]
+        command = ConfirmTotp(office.own_session(call), customer, step, tuple(digests), step_up)
+        shown = web.Reply(201, RecoveryCodes(codes))
+        reply = await self._change(call, command, shown, "an authenticator was added")
+        if reply.status < _FIRST_REFUSAL:
+            await office.ports.persons.keep(customer, {TOTP_SEED: seed})
+        return reply
+
+    async def _change(
+        self, call: web.Call, command: Command, reply: web.Reply, what: str
+    ) -> web.Reply:
+        office = self._office
+        await office.session(call)
+        answer = await office.submit(command, call)
+        if answer.status >= _FIRST_REFUSAL:
+            return web.Reply(answer.status, answer.body)
+        text = _CHANGED_TEXT.format(what=what)
+        await office.notify(_customer(call), "Your credentials were changed", text)
+        return reply
+
+
+def _customer(call: web.Call) -> int:
+    assert call.client.customer is not None, "a session is a customer's"
+    return call.client.customer
+
+
+def _new_recovery_code() -> str:
+    text = b32encode(secrets.token_bytes(8)).decode("ascii")[:_RECOVERY_CHARACTERS]
+    return f"{text[:5]}-{text[5:]}"
+
+
+def credential_operations(office: Office) -> tuple[web.Operation, ...]:
+    """List the operations of a customer's own credentials."""
+    desk = _CredentialDesk(office)
+    changing: tuple[type[Refusal], ...] = (
+        ids.IdMalformed,
+        SessionOver,
+        CoolingOff,
+        StepUpNeeded,
+        FreshProofNeeded,
+        *SESSION_REFUSALS,
+        *web.SUBMIT_REFUSALS,
+    )
+    return (
+        *_passkey_operations(desk, changing),
+        web.Operation(
+            method="GET",
+            path="/v1/me",
+            name="get_me",
+            summary="Show how the customer of this session proves who they are",
+            tag=TAG,
+            scope=SELF,
+            handler=desk.me,
+            answers={200: Me},
+            refusals=(SessionOver, *SESSION_REFUSALS, *web.READ_REFUSALS),
+        ),
+        web.Operation(
+            method="PUT",
+            path="/v1/password",
+            name="set_password",
+            summary="Set the password; other sessions end",
+            tag=TAG,
+            scope=SELF,
+            handler=desk.set_password,
+            answers={204: None},
+            body=NewPassword,
+            refusals=(PasswordTooWeak, PasswordsBusy, *changing),
+        ),
+        web.Operation(
+            method="POST",
+            path="/v1/totp",
+            name="begin_totp",
+            summary="Make the seed for an authenticator that gives codes",
+            tag=TAG,
+            scope=SELF,
+            handler=desk.begin_totp,
+            answers={201: TotpSeed},
+            refusals=SESSION_REFUSALS,
+        ),
+        web.Operation(
+            method="POST",
+            path="/v1/totp/activation",
+            name="confirm_totp",
+            summary="Ask for codes from now on; gives recovery codes in place of any before",
+            tag=TAG,
+            scope=SELF,
+            handler=desk.confirm_totp,
+            answers={201: RecoveryCodes},
+            body=TotpProof,
+            refusals=(ChallengeUnknown, CodeRefused, *changing),
+        ),
+    )
+
+
+def _passkey_operations(
+    desk: _CredentialDesk, changing: tuple[type[Refusal], ...]
+) -> tuple[web.Operation, ...]:
+    return (
+        web.Operation(
+            method="POST",
+            path="/v1/passkeys/challenges",
+            name="begin_passkey",
+            summary="Ask for what a new passkey is made for",
+            tag=TAG,
+            scope=SELF,
+            handler=desk.passkey_challenge,
+            answers={201: Challenge},
+            refusals=(*SESSION_REFUSALS, *web.READ_REFUSALS),
+        ),
+        web.Operation(
+            method="POST",
+            path="/v1/passkeys",
+            name="add_passkey",
+            summary="Add a passkey that was made for a challenge",
+            tag=TAG,
+            scope=SELF,
+            handler=desk.add_passkey,
+            answers={201: PasskeyAdded},
+            body=NewPasskeyBody,
+            refusals=(
+                ChallengeUnknown,
+                PasskeyInvalid,
+                CredentialTaken,
+                CredentialLimit,
+                *changing,
+            ),
+        ),
+        web.Operation(
+            method="DELETE",
+            path="/v1/passkeys/{passkey_id}",
+            name="remove_passkey",
+            summary="Remove a passkey; other sessions end",
+            tag=TAG,
+            scope=SELF,
+            handler=desk.remove_passkey,
+            answers={204: None},
+            path_types={"passkey_id": PasskeyIdText},
+            query=StepUpQuery,
+            refusals=(CredentialUnknown, CredentialLimit, *changing),
+        ),
+    )
