@@ -206,8 +206,8 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
     access_policy = decisions.load_access_policy()
     writer = Writer(connect, description=description)
     head = await writer.open()
-    snapshots, clients = Snapshots(home / "features"), Clients()
-    access_snapshots = Snapshots(home / "access")
+    clients = Clients()
+    snapshots, access_snapshots = Snapshots(home / "features"), Snapshots(home / "access")
     async with _beating(dsn, writer, clients):
         async with await connect() as connection:
             await clients.refresh(connection)
@@ -217,7 +217,6 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
         conveyor = Conveyor(
             writer, rooms, head=head, now=now_us, clock_ns=time.perf_counter_ns, limits=limits
         )
-
         bank = Bank(
             server=server,
             dsn=dsn,

@@ -172,20 +172,11 @@ def application(  # noqa: PLR0913 - one parameter per property
         office: where customers are served; by default that of a laptop.
     """
     site = site or Site()
-    office = office or customers_office(
-        bank,
-        environment.Settings(home=bank.home),
-        record=functools.partial(_record, bank),
-        vault=vault,
-    )
-
-    @contextlib.asynccontextmanager
-    async def writes() -> AsyncIterator[AsyncConnection[TupleRow]]:
-        async with await bank.connect() as connection:
-            yield connection
-
-    record = functools.partial(_record, bank)
-    desk = partner_desk(bank, site, submit=functools.partial(_submit, bank), record=record)
+    submit, record = functools.partial(_submit, bank), functools.partial(_record, bank)
+    if office is None:
+        laptop = environment.Settings(home=bank.home)
+        office = customers_office(bank, laptop, record=record, vault=vault)
+    desk = partner_desk(bank, site, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
     registry.register(EdgeCollector(site.tls, desk.doorkeeper))
@@ -195,9 +186,9 @@ def application(  # noqa: PLR0913 - one parameter per property
         asyncapi=msgspec.json.encode(CATALOGUE.asyncapi(version=scudo.__version__)),
     )
     ports = Ports(
-        submit=functools.partial(_submit, bank),
+        submit=submit,
         reads=bank.reads,
-        writes=writes,
+        writes=functools.partial(_writes, bank),
         clients=bank.clients,
         clock=_clock,
         tokeniser=bank.tokeniser,
@@ -213,14 +204,10 @@ def application(  # noqa: PLR0913 - one parameter per property
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
     edge = _edge(bank, operations)
+    doors = (edge, desk.doorkeeper, bank.clients, office.tokens)
     served = Application(
         operations,
-        authenticate=first_of(
-            edge.authenticate,
-            desk.doorkeeper.authenticate,
-            bank.clients.authenticate,
-            office.tokens.authenticate,
-        ),
+        authenticate=first_of(*(door.authenticate for door in doors)),
         authorise=edge.authorise,
         limits=limits,
         registry=registry,
@@ -269,6 +256,12 @@ async def _no_vault(request: object) -> NoReturn:
     del request
     message = "this bank runs without a vault"
     raise VaultUnavailable(message)
+
+
+@contextlib.asynccontextmanager
+async def _writes(bank: Bank) -> AsyncIterator[AsyncConnection[TupleRow]]:
+    async with await bank.connect() as connection:
+        yield connection
 
 
 async def _submit(bank: Bank, command: Command, call: web.Call) -> Answer:

@@ -156,7 +156,7 @@ class TestSession:
 
         outcome = office.do(operators.EndSession(anna.number, anna.number, session))
 
-        assert outcome.code == "session_not_found"
+        assert outcome.code == "operator_session_not_found"
 
     def test_makes_the_oldest_end_when_there_are_many(self, office, people):
         """Of one operator five sessions hold."""

@@ -182,7 +182,7 @@ class ScopeMissing(WebRefusal):
 class SessionOver(WebRefusal):
     """Raised when the session of a token is over: too old, or unused for too long."""
 
-    code = "session_over"
+    code = "operator_session_over"
     kind = "unauthenticated"
     next_step = "Log in again."
 

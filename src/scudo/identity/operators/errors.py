@@ -63,7 +63,7 @@ class LogInThrottled(Refusal):
 class SessionNotFound(Refusal):
     """Raised when there is no such session, or not one that the caller may end."""
 
-    code = "session_not_found"
+    code = "operator_session_not_found"
     kind = "not_found"
     next_step = "Look your sessions up."
 
