@@ -185,7 +185,7 @@ class TestProve:
     @pytest.mark.parametrize(
         ("arguments", "code"),
         [
-            (("pay_0000000000000001",), "entry_unknown"),
+            (("pay_00000000000fffff",), "entry_unknown"),
             (("pay_1",), "id_malformed"),
             ((), "proof_unclear"),
             (("pay_0000000000000001", "--from", "1", "--to", "2"), "proof_unclear"),

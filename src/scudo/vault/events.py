@@ -1,9 +1,24 @@
-"""What the vault's keys tell the log: that one took another's place. Ids and numbers only."""
+"""What the log is told of the vault's keys: ids and numbers, and what took whose place."""
 
 from typing import ClassVar
 
 from scudo.fabric import Event
 from scudo.kernel import ids
+
+
+class VaultKeysFound(Event, frozen=True, tag=554):
+    """The bank met its vault for the first time, and these keys were in use.
+
+    Attributes:
+        event_id: position of this event.
+        keys: id of the root and of each signing key, number of the unit and the token key, as
+            `root=…`, in order; those of a vault that is sealed are not all known.
+    """
+
+    name: ClassVar[str] = "vault.keys.found.v1"
+
+    event_id: ids.EventId
+    keys: tuple[str, ...]
 
 
 class VaultKeyChanged(Event, frozen=True, tag=550):

@@ -11,7 +11,7 @@ import msgspec
 
 from scudo.fabric import Answer, Command, Entry, Reference, Register
 from scudo.vault.answers import StatusShown
-from scudo.vault.events import VaultKeyChanged
+from scudo.vault.events import VaultKeyChanged, VaultKeysFound
 
 _KIND: Final = 550
 _ONE: Final = 1
@@ -67,7 +67,10 @@ class KeyKeeper:
         told = self._told()
         changed = [(which, key) for which, key in command.keys if told.get(which) != key]
         assert changed, "the log is told of what is new"
-        for which, key in changed:
+        if not told:
+            named = tuple(f"{which}={key}" for which, key in changed)
+            entry.emit(VaultKeysFound(entry.next_position, named))
+        for which, key in changed if told else ():
             before = told.get(which, "")
             entry.emit(VaultKeyChanged(entry.next_position, which, before, key))
         self._known.put(entry, _ONE, KeysInUse({**told, **dict(changed)}))

@@ -14,9 +14,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from scudo.bootstrap import Bank, now_us, open_bank
+from scudo.bootstrap import Bank, now_us, open_bank, trust_in_vault
 from scudo.fabric.postgres import Dsn, ensure_roles
+from scudo.fabric.settings import Settings
 from scudo.identity import SCOPES, issue_token
+from scudo.interfaces.guarding import Guard
 from scudo.interfaces.http import HttpServer, Limits
 from scudo.interfaces.serving import application
 from scudo.kernel import instant
@@ -121,6 +123,9 @@ def served(server: Dsn, template: str, tmp_path_factory: Any) -> Iterator[Served
     dsn = server.database(name)
     ensure_roles(dsn.admin)
     home = tmp_path_factory.mktemp("home")
+    database = RunningDatabase(dsn)
+    guard = Guard(Settings(home=home), server=database)
+    guard.start()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -128,10 +133,12 @@ def served(server: Dsn, template: str, tmp_path_factory: Any) -> Iterator[Served
     over = asyncio.Event()
 
     async def serve() -> None:
-        database = RunningDatabase(dsn)
-        async with open_bank(database, home=home, description="tests") as bank:
+        async with (
+            trust_in_vault(guard.socket) as trust,
+            open_bank(database, home=home, description="tests", trust=trust) as bank,
+        ):
             limits = Limits(drain_s=2)
-            http = HttpServer(application(bank, limits=limits), limits=limits)
+            http = HttpServer(application(bank, limits=limits, vault=trust.vault), limits=limits)
             port = await http.start(host="127.0.0.1", port=0)
             ready.put_nowait(Served(bank, f"http://127.0.0.1:{port}", "", loop))
             await over.wait()
@@ -154,6 +161,7 @@ def served(server: Dsn, template: str, tmp_path_factory: Any) -> Iterator[Served
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+    guard.stop()
     with psycopg.connect(server.admin, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
     shutil.rmtree(home)
