@@ -5,7 +5,6 @@ from typing import Any
 
 import httpx
 from tests.authenticators import Authenticator
-from tests.operating import Gate
 
 from scudo.identity import operators
 
@@ -75,12 +74,10 @@ class Clerk:
 
 
 class Bureau:
-    """The operators of a served bank, whose gate of privileged acts is set open."""
+    """The operators of a served bank, behind its own gate of privileged acts."""
 
     def __init__(self, served: Any) -> None:
         self.served = served
-        self.gate = Gate()
-        served.bank.rooms.authority.approvals.gates = self.gate
         self.http = httpx.Client(base_url=served.url, timeout=20)
 
     def founders(self) -> tuple[Clerk, Clerk]:

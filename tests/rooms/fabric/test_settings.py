@@ -34,6 +34,8 @@ class TestSettingsFrom:
             "SCUDO_VAULT_PEERS": "bank, worker,",
             "SCUDO_ERASURES": "/mnt/elsewhere",
             "SCUDO_WITNESS": "/mnt/notary",
+            "SCUDO_ORIGINS": "https://bank.example, https://ops.bank.example",
+            "SCUDO_PASSKEY_DOMAIN": "bank.example",
         }
 
         assert settings_from(environment, is_root=True) == Settings(
@@ -45,6 +47,8 @@ class TestSettingsFrom:
             vault_peers=("bank", "worker"),
             erasures=Path("/mnt/elsewhere"),
             witness=Path("/mnt/notary"),
+            origins=("https://bank.example", "https://ops.bank.example"),
+            passkey_domain="bank.example",
         )
 
     def test_has_defaults(self) -> None:
@@ -62,6 +66,11 @@ class TestSettingsFrom:
             ("SCUDO_PORT", "http"),
             ("SCUDO_PORT", "٣"),
             ("SCUDO_DATABASE_URL", "mysql://bank"),
+            ("SCUDO_ORIGINS", "http://bank.example"),
+            ("SCUDO_ORIGINS", "https://bank.example/path"),
+            ("SCUDO_ORIGINS", "https://me@bank.example"),
+            ("SCUDO_ORIGINS", ","),
+            ("SCUDO_PASSKEY_DOMAIN", "bank.example"),
         ],
     )
     def test_refuses_what_it_cannot_use(self, name: str, value: str) -> None:

@@ -165,7 +165,7 @@ class _Roles:
 def drop_role(staff: Staff, entry: Entry, number: int, role: Role, cause: str) -> None:
     """Take a role from an operator."""
     entry.emit(events.RoleDropped(number, role, cause))
-    grants = tuple(grant for grant in staff.find(number).grants if grant.role is not role)
+    grants = tuple(grant for grant in staff.find(number).grants if grant.role != role)
     staff.change(entry, number, grants=grants)
 
 

@@ -49,7 +49,13 @@ class Role(StrEnum):
 CONFLICTS: Final = tuple(
     (moving, controlling)
     for moving in ("payments:write", "journals:write")
-    for controlling in ("operators:write", "clients:write", "approvals:decide")
+    for controlling in (
+        "operators:write",
+        "clients:write",
+        "callbacks:write",
+        "mandates:write",
+        "approvals:decide",
+    )
 )
 #: Roles that one person never holds together, whatever else they hold.
 APART: Final = (
