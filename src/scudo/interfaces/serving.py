@@ -141,19 +141,6 @@ def application(
         auditor: recounts beside it; None: nobody does.
     """
 
-    async def submit(command: Command, call: web.Call) -> Answer:
-        return await bank.queue(
-            command,
-            client=call.client.sender,
-            owner=call.client.customer,
-            key=call.key,
-            at=call.ordered_at,
-        )
-
-    def tell(command: Command) -> None:
-        # What comes of it is in the log, or the bank has said that it takes no work.
-        bank.queue(command).add_done_callback(lambda told: told.cancelled() or told.exception())
-
     @contextlib.asynccontextmanager
     async def writes() -> AsyncIterator[AsyncConnection[TupleRow]]:
         async with await bank.connect() as connection:
@@ -167,7 +154,7 @@ def application(
         asyncapi=msgspec.json.encode(CATALOGUE.asyncapi(version=scudo.__version__)),
     )
     ports = Ports(
-        submit=submit,
+        submit=functools.partial(_submit, bank),
         reads=bank.reads,
         writes=writes,
         clients=bank.clients,
@@ -182,8 +169,7 @@ def application(
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
-    edge = operators.Edge(bank.rooms.authority.staff, now=now_us, tell=tell)
-    edge.know(operations)
+    edge = _edge(bank, operations)
     served = Application(
         operations,
         authenticate=first_of(edge.authenticate, bank.clients.authenticate),
@@ -212,6 +198,18 @@ async def _readiness(
     )
 
 
+def _edge(bank: Bank, operations: tuple[web.Operation, ...]) -> operators.Edge:
+    """Who knows operators, and what they may do of the table."""
+
+    def tell(command: Command) -> None:
+        # What comes of it is in the log, or the bank has said that it takes no work.
+        bank.queue(command).add_done_callback(lambda told: told.cancelled() or told.exception())
+
+    edge = operators.Edge(bank.rooms.authority.staff, now=now_us, tell=tell)
+    edge.know(operations)
+    return edge
+
+
 def vault_port(vault: AsyncVaultClient | None) -> identity.AskVault:
     """What asks the vault; of a bank without one, what says so."""
     return _no_vault if vault is None else vault.ask
@@ -221,6 +219,16 @@ async def _no_vault(request: object) -> NoReturn:
     del request
     message = "this bank runs without a vault"
     raise VaultUnavailable(message)
+
+
+async def _submit(bank: Bank, command: Command, call: web.Call) -> Answer:
+    return await bank.queue(
+        command,
+        client=call.client.sender,
+        owner=call.client.customer,
+        key=call.key,
+        at=call.ordered_at,
+    )
 
 
 async def _record(bank: Bank, acts: Sequence[Act]) -> None:

@@ -299,7 +299,7 @@ def operations(
 ) -> tuple[web.Operation, ...]:
     """List the operations of operators and their sessions."""
     desk = _Desk(submit, staff, now, tokens, Challenges(), Throttle())
-    return (*_enrolments(desk), *_sessions(desk), *_operators(desk))
+    return (*_enrolments(desk), *_sessions(desk), *_operators(desk), *_administration(desk))
 
 
 def _enrolments(desk: _Desk) -> tuple[web.Operation, ...]:
@@ -452,6 +452,11 @@ def _operators(desk: _Desk) -> tuple[web.Operation, ...]:
             path_types=_OPERATOR_PATH,
             refusals=(ids.IdMalformed, OperatorNotFound),
         ),
+    )
+
+
+def _administration(desk: _Desk) -> tuple[web.Operation, ...]:
+    return (
         web.Operation(
             method="POST",
             path="/v1/operators/{operator_id}/suspension",
