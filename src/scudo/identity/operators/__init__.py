@@ -74,8 +74,9 @@ class Authority:
                 yield command
 
     def know_kinds(self) -> None:
-        """Compile what roles may propose and approve, once all kinds are added."""
-        self.staff.permissions.compile(every_role(), acts_of_kinds(self.approvals.kinds))
+        """Have compiled what roles may propose and approve, once all kinds are added."""
+        acts = tuple(acts_of_kinds(self.approvals.kinds))
+        self.staff.permissions.compile_later(every_role(), acts)
 
 
 def make_authority(

@@ -11,6 +11,7 @@ Source:
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import product
@@ -84,11 +85,17 @@ class Permissions:
         self._policies = PolicySet.from_str(text)
         self._rules: dict[tuple[str, str], Rule] = {}
         self._acts: dict[str, Act] = {}
+        self._later: list[tuple[tuple[str, ...], tuple[Act, ...]]] = []
 
     @property
     def acts(self) -> Sequence[Act]:
         """Every act that was compiled."""
+        self._catch_up()
         return tuple(self._acts.values())
+
+    def compile_later(self, roles: Iterable[str], acts: Iterable[Act]) -> None:
+        """Compile when somebody asks first: a command that asks of no operator need not wait."""
+        self._later.append((tuple(roles), tuple(acts)))
 
     def compile(self, roles: Iterable[str], acts: Iterable[Act]) -> None:
         """Ask Cedar about every role and act in every circumstance.
@@ -96,33 +103,30 @@ class Permissions:
         Acts of one group that no policy names are asked about once: nothing tells them apart.
         """
         roles = tuple(roles)
-        alike: dict[tuple[str, str, str], list[Act]] = {}
         for act in acts:
             if act.name not in self._acts:
                 self._acts[act.name] = act
-                own = act.name if f'Action::"{act.name}"' in self._text else ""
-                alike.setdefault((own, act.group, act.kind), []).append(act)
-        pairs = [(role, same) for role in roles for same in alike.values()]
-        answers = self._ask(
-            [(frozenset({role}), same[0], corner) for role, same in pairs for corner in CORNERS]
-        )
-        for number, (role, same) in enumerate(pairs):
-            found = set(answers[number * len(CORNERS) : (number + 1) * len(CORNERS)])
-            rule = (
-                Rule.SOMETIMES if len(found) > 1 else Rule.ALWAYS if True in found else Rule.NEVER
-            )
-            self._rules.update(((role, act.name), rule) for act in same)
-
-    def act(self, name: str) -> Act:
-        """Find an act that was compiled."""
-        return self._acts[name]
+                is_named = f'Action::"{act.name}"' in self._text
+                alike = act if is_named else msgspec.structs.replace(act, name="any")
+                rules = _rules(self._text, roles, alike)
+                self._rules.update(
+                    ((role, act.name), rule) for role, rule in zip(roles, rules, strict=True)
+                )
 
     def rule(self, role: str, act: str) -> Rule:
         """What the matrix says; of what it does not know: never."""
+        if self._later:
+            self._catch_up()
         return self._rules.get((role, act), Rule.NEVER)
+
+    def _catch_up(self) -> None:
+        while self._later:
+            self.compile(*self._later.pop())
 
     def allows(self, roles: Iterable[str], act: str, circumstances: Circumstances) -> bool:
         """Whether somebody with these roles may do an act now."""
+        if self._later:
+            self._catch_up()
         held = frozenset(roles)
         if held and circumstances.passkeys >= 2:
             rules = {self.rule(role, act) for role in held}
@@ -135,47 +139,64 @@ class Permissions:
 
     def ask(self, roles: frozenset[str], act: Act, circumstances: Circumstances) -> bool:
         """Ask Cedar itself."""
-        return self._ask([(roles, act, circumstances)])[0]
+        return _ask(self._policies, [(roles, act, circumstances)])[0]
 
-    def _ask(self, asked: Sequence[tuple[frozenset[str], Act, Circumstances]]) -> list[bool]:
-        entities: dict[str, dict[str, Any]] = {}
-        requests = []
-        for roles, act, circumstances in asked:
-            principal = "+".join(sorted(roles))
-            whose = f"{act.kind}/{principal if circumstances.is_own else ''}"
-            requests.append(
-                {
-                    "principal": {"type": "Operator", "id": principal},
-                    "action": {"type": "Action", "id": act.name},
-                    "resource": {"type": "Object", "id": whose},
-                    "context": {
-                        "passkeys": circumstances.passkeys,
-                        "elevated": circumstances.is_elevated,
-                        "amount_minor": circumstances.amount_minor,
-                        "hour": circumstances.hour,
-                    },
-                }
-            )
-            owner = {"owner": {"__entity": {"type": "Operator", "id": principal}}}
-            for kind, name, attributes, parents in (
-                ("Operator", principal, {}, [("Role", role) for role in sorted(roles)]),
-                ("Action", act.name, {}, [("Action", act.group)]),
-                (
-                    "Object",
-                    whose,
-                    {"kind": act.kind, **(owner if circumstances.is_own else {})},
-                    [],
-                ),
-            ):
-                entities[f"{kind} {name}"] = {
-                    "uid": {"type": kind, "id": name},
-                    "attrs": attributes,
-                    "parents": [{"type": type_, "id": parent} for type_, parent in parents],
-                }
-        text = _encode(list(entities.values())).decode()
-        results = is_authorized_batch(requests, self._policies, text)
-        # What could not be evaluated is an error of a policy; Cedar skips it, we refuse.
-        return [result.allowed and not result.diagnostics.errors for result in results]
+
+@lru_cache(maxsize=1_024)
+def _rules(text: str, roles: tuple[str, ...], act: Act) -> tuple[Rule, ...]:
+    """What policies say of an act, for each role: of the same text always the same."""
+    asked = [(frozenset({role}), act, corner) for role in roles for corner in CORNERS]
+    answers = _ask(PolicySet.from_str(text), asked)
+    rules = []
+    for number in range(len(roles)):
+        found = set(answers[number * len(CORNERS) : (number + 1) * len(CORNERS)])
+        rules.append(
+            Rule.SOMETIMES if len(found) > 1 else Rule.ALWAYS if True in found else Rule.NEVER
+        )
+    return tuple(rules)
+
+
+def _ask(
+    policies: PolicySet, asked: Sequence[tuple[frozenset[str], Act, Circumstances]]
+) -> list[bool]:
+    entities: dict[str, dict[str, Any]] = {}
+    requests = []
+    for roles, act, circumstances in asked:
+        principal = "+".join(sorted(roles))
+        whose = f"{act.kind}/{principal if circumstances.is_own else ''}"
+        requests.append(
+            {
+                "principal": {"type": "Operator", "id": principal},
+                "action": {"type": "Action", "id": act.name},
+                "resource": {"type": "Object", "id": whose},
+                "context": {
+                    "passkeys": circumstances.passkeys,
+                    "elevated": circumstances.is_elevated,
+                    "amount_minor": circumstances.amount_minor,
+                    "hour": circumstances.hour,
+                },
+            }
+        )
+        owner = {"owner": {"__entity": {"type": "Operator", "id": principal}}}
+        for kind, name, attributes, parents in (
+            ("Operator", principal, {}, [("Role", role) for role in sorted(roles)]),
+            ("Action", act.name, {}, [("Action", act.group)]),
+            (
+                "Object",
+                whose,
+                {"kind": act.kind, **(owner if circumstances.is_own else {})},
+                [],
+            ),
+        ):
+            entities[f"{kind} {name}"] = {
+                "uid": {"type": kind, "id": name},
+                "attrs": attributes,
+                "parents": [{"type": type_, "id": parent} for type_, parent in parents],
+            }
+    text = _encode(list(entities.values())).decode()
+    results = is_authorized_batch(requests, policies, text)
+    # What could not be evaluated is an error of a policy; Cedar skips it, we refuse.
+    return [result.allowed and not result.diagnostics.errors for result in results]
 
 
 def shipped_policies() -> str:
