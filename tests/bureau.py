@@ -1,6 +1,7 @@
 """Operators of a served bank: real people's ways over HTTP, with software for their devices."""
 
 from dataclasses import dataclass, field
+from random import randrange
 from typing import Any
 
 import httpx
@@ -73,12 +74,19 @@ class Clerk:
         return self.post(f"/v1/approvals/{approval}/approval", {"credential": credential})
 
 
+def browser(url: str) -> httpx.Client:
+    """A browser on a network of its own: log-ins that fail elsewhere do not keep it waiting."""
+    address = f"127.{randrange(1, 250)}.{randrange(1, 250)}.{randrange(2, 250)}"
+    transport = httpx.HTTPTransport(local_address=address)
+    return httpx.Client(base_url=url, timeout=20, transport=transport)
+
+
 class Bureau:
     """The operators of a served bank, behind its own gate of privileged acts."""
 
     def __init__(self, served: Any) -> None:
         self.served = served
-        self.http = httpx.Client(base_url=served.url, timeout=20)
+        self.http = browser(served.url)
 
     def founders(self) -> tuple[Clerk, Clerk]:
         """The two that the bank begins with, as `scudo operator enroll-first` invites them."""

@@ -6,7 +6,7 @@ import uuid
 
 import msgspec
 import pytest
-from tests.bureau import Bureau, Clerk
+from tests.bureau import Bureau, Clerk, browser
 from tests.interfaces.bank.conftest import served  # noqa: F401 - a fixture
 
 from scudo.governance import approvals
@@ -141,6 +141,19 @@ class TestOperator:
 
         assert (first.status_code, again.status_code) == (201, 401)
         assert again.json()["code"] == "assertion_invalid"
+
+    def test_waits_after_failures_and_nobody_elsewhere_does(self, bureau, founders):
+        """The fourth log-in after three that failed has to wait; another network's does not."""
+        _, bela = founders
+        options = bela.post("/v1/operator-sessions/options").json()
+        stale = {"credential": bela.devices[0].get(options["get"])}
+        assert bela.http.post("/v1/operator-sessions", json=stale).status_code == 201
+        with browser(bureau.served.url) as elsewhere:
+            failed = [elsewhere.post("/v1/operator-sessions", json=stale) for _ in range(4)]
+
+        assert [answer.status_code for answer in failed] == [401, 401, 401, 429]
+        assert failed[-1].json()["code"] == "log_in_throttled"
+        assert Clerk(bela.http, bela.devices).log_in().status_code == 201
 
 
 class TestApproval:
