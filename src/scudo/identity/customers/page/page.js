@@ -67,6 +67,9 @@ const acts = {
   async activate() {
     const body = { email: sent.email, code: element("code").value };
     tokens = await ask("POST", `/v1/sign-ups/${sent.code_id}/activation`, body);
+    element("sign-up").reset();
+    element("activate").reset();
+    element("activate").hidden = true;
     return "Your account is open. Add a passkey to log in next time.";
   },
   async add() {
