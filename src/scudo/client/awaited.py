@@ -1105,6 +1105,18 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
+    async def show_passkeys(self) -> str:
+        """Show the page."""
+        return await self._send("GET", "/passkeys", answer=str)
+
+    async def get_page_script(self) -> str:
+        """Its script."""
+        return await self._send("GET", "/passkeys/page.js", answer=str)
+
+    async def get_page_style(self) -> str:
+        """Its style."""
+        return await self._send("GET", "/passkeys/page.css", answer=str)
+
     async def open_account(
         self,
         body: types.NewAccount,

@@ -1093,6 +1093,18 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
+    def show_passkeys(self) -> str:
+        """Show the page."""
+        return self._send("GET", "/passkeys", answer=str)
+
+    def get_page_script(self) -> str:
+        """Its script."""
+        return self._send("GET", "/passkeys/page.js", answer=str)
+
+    def get_page_style(self) -> str:
+        """Its style."""
+        return self._send("GET", "/passkeys/page.css", answer=str)
+
     def open_account(
         self,
         body: types.NewAccount,

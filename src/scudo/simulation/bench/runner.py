@@ -22,6 +22,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "prove": evidence.prove,
     "auditor": evidence.auditor,
     "token_check": identity.token_check,
+    "authorise_dpop": identity.authorise_dpop,
     "cold_start": outside.cold_start,
     "vault_read": vaulted.vault_read,
 }

@@ -243,6 +243,7 @@ class TestGate:
         assert owner.log_in().status_code == 201
 
 
+@pytest.mark.fault(54)
 class TestStuffing:
     def test_is_slowed_down_and_the_owners_device_is_not(self, owner, bank):
         """A stranger who guesses is refused unlooked-at soon; the known device logs in."""

@@ -106,6 +106,7 @@ class TestExamples:
         assert refusal(proofs, request, token=ACCESS_TOKEN + "x") == "proof_mismatched"
 
 
+@pytest.mark.fault(49, 50)
 class TestProofs:
     def test_hold_once(self, proofs, clock, key):
         """A proof of either kind of key holds, and not again while it could."""

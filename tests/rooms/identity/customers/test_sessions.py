@@ -26,6 +26,7 @@ def misuses(bank, device):
     return found
 
 
+@pytest.mark.fault(50)
 class TestStolenToken:
     @pytest.mark.parametrize(
         ("theft", "expected"),
@@ -82,6 +83,7 @@ class TestStolenToken:
         assert code(customer.http.get("/v1/me", headers=headers)) == (400, "header_invalid")
 
 
+@pytest.mark.fault(49)
 class TestAccessToken:
     def test_is_refused_when_its_time_is_over(self, bank, terms):
         """After its life a token is as unknown as one that never was."""
@@ -112,6 +114,7 @@ class TestAccessToken:
         assert device.get("/v1/payments").status_code == 200
 
 
+@pytest.mark.fault(49, 50)
 class TestRefreshToken:
     def test_is_good_once_and_a_second_use_ends_the_session(self, bank):
         """Two holders of one token cannot be told apart: both are out, and the alarm rings."""

@@ -118,6 +118,7 @@ class TestCode:
         assert device.activate(address, code_id, number).status_code == 201
 
 
+@pytest.mark.fault(54)
 class TestAddress:
     def test_that_is_known_is_answered_like_one_that_is_not(self, bank, quiet):
         """Answer and work are the same; the mail tells who reads it."""
