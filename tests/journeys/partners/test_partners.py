@@ -145,9 +145,9 @@ class TestATokenByAKey:
         answer = partner.ask(secure.client(), partner.signer.assertion(**partner.claims(**moved)))
 
         body = answer.json()
-        assert (answer.status_code, body["code"]) == (401, "assertion_invalid")
+        assert (answer.status_code, body["code"]) == (401, "client_assertion_invalid")
         assert (body["error"], body["field"]) == ("invalid_client", field)
-        assert partner.refusals("identity.issue_token") == ["assertion_invalid"]
+        assert partner.refusals("identity.issue_token") == ["client_assertion_invalid"]
 
     @pytest.mark.fault(49, 50)
     def test_is_given_once_for_an_assertion(self, secure, partner_of):

@@ -129,7 +129,7 @@ class ClientUnauthenticated(TokenRefusal):
 class AssertionInvalid(TokenRefusal):
     """Raised when an assertion is signed well, and says what is not, or no longer, true."""
 
-    code = "assertion_invalid"
+    code = "client_assertion_invalid"
     kind = "unauthenticated"
     error = "invalid_client"
     next_step = "Correct the claim that `field` names, and sign a new assertion."
