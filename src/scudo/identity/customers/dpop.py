@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from scudo.fabric.web import Arrival
+from scudo.fabric import web
 from scudo.identity.customers.errors import (
     KeyMismatched,
     ProofExpired,
@@ -195,7 +195,7 @@ class Proofs:
         self._known_from = now() // SECOND_US + AHEAD_S
 
     def check(
-        self, arrival: Arrival, *, token: str | None = None, key: DeviceKey | None = None
+        self, arrival: web.Arrival, *, token: str | None = None, key: DeviceKey | None = None
     ) -> DeviceKey:
         """Check the proof of a request, and use it up.
 
@@ -232,7 +232,7 @@ class Proofs:
         self._demand_fresh(claims, signer)
         return signer
 
-    def _demand_request(self, claims: _Claims, arrival: Arrival, token: str | None) -> None:
+    def _demand_request(self, claims: _Claims, arrival: web.Arrival, token: str | None) -> None:
         """Look whether the proof is for this request.
 
         Raises:

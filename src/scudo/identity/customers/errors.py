@@ -6,11 +6,11 @@ name, a wrong proof and one that is used up.
 
 from typing import ClassVar
 
-from scudo.fabric.web import WebRefusal
+from scudo.fabric import web
 from scudo.kernel import Refusal
 
 
-class ProofRefusal(WebRefusal):
+class ProofRefusal(web.WebRefusal):
     """Raised when a request's DPoP proof does not hold."""
 
     code = "proof_refused"
@@ -100,7 +100,7 @@ class LogInDeclined(Refusal):
     next_step = "Log in by a passkey on a device that you have used before, or ask the bank."
 
 
-class TooManyAttempts(WebRefusal):
+class TooManyAttempts(web.WebRefusal):
     """Raised when too many attempts came before this one; nothing was looked at."""
 
     code = "too_many_attempts"

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from scudo.fabric.web import Principal, PrincipalKind
+from scudo.fabric import web
 from scudo.identity.passkeys import Passkey
 from scudo.kernel import SECOND_US
 
@@ -238,13 +238,13 @@ class StepUp(msgspec.Struct, frozen=True):
     spent_at: int = 0
 
 
-def principal_of(number: int, session: Session) -> Principal:
+def principal_of(number: int, session: Session) -> web.Principal:
     """Who asks with a token of a session, and what they may do."""
     is_enrolling = session.assurance == Assurance.MAIL
-    return Principal(
+    return web.Principal(
         session.customer,
         ENROLMENT_SCOPES if is_enrolling else FULL_SCOPES,
         session.customer,
-        PrincipalKind.CUSTOMER,
+        web.PrincipalKind.CUSTOMER,
         number,
     )

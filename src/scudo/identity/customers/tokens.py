@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from scudo.fabric.web import Arrival, Principal
+from scudo.fabric import web
 from scudo.identity.customers.dpop import DeviceKey, Proofs
 from scudo.identity.customers.errors import KeyMismatched, ProofMissing, ProofReplayed
 from scudo.identity.customers.logic import first_63
@@ -28,7 +28,13 @@ class Grant:
     __slots__ = ("digest", "expires_at", "key", "principal", "session")
 
     def __init__(
-        self, principal: Principal, *, session: int, key: DeviceKey, digest: bytes, expires_at: int
+        self,
+        principal: web.Principal,
+        *,
+        session: int,
+        key: DeviceKey,
+        digest: bytes,
+        expires_at: int,
     ) -> None:
         """Bind a principal to a key until `expires_at`, microseconds."""
         self.principal = principal
@@ -72,7 +78,7 @@ class AccessTokens:
             self._drop(self._expiring.popleft())
         return token
 
-    def authenticate(self, scheme: str, token: str, arrival: Arrival) -> Principal | None:
+    def authenticate(self, scheme: str, token: str, arrival: web.Arrival) -> web.Principal | None:
         """Whose token this is, if its key proves the request.
 
         Raises:
@@ -93,7 +99,7 @@ class AccessTokens:
             raise
         return grant.principal
 
-    def _demand_proof(self, scheme: str, token: str, arrival: Arrival, grant: Grant) -> None:
+    def _demand_proof(self, scheme: str, token: str, arrival: web.Arrival, grant: Grant) -> None:
         """Look whether a request is proven by the key of its token.
 
         Raises:

@@ -216,6 +216,10 @@ def _allowances(account: int, device: int, network: int, *, is_known: bool) -> l
 def log_in_operations(office: Office) -> tuple[web.Operation, ...]:
     """List the operations of log-ins and sessions."""
     desk = _LogInDesk(office)
+    return (*_entering(desk), *_sessions(desk))
+
+
+def _entering(desk: _LogInDesk) -> tuple[web.Operation, ...]:
     entering: tuple[type[Refusal], ...] = (
         ids.IdMalformed,
         LogInDeclined,
@@ -224,7 +228,6 @@ def log_in_operations(office: Office) -> tuple[web.Operation, ...]:
         *STRANGER_REFUSALS,
         *web.SUBMIT_REFUSALS,
     )
-    ending: tuple[type[Refusal], ...] = (SessionOver, *SESSION_REFUSALS, *web.SUBMIT_REFUSALS)
     return (
         web.Operation(
             method="POST",
@@ -272,6 +275,12 @@ def log_in_operations(office: Office) -> tuple[web.Operation, ...]:
             body=TokenRefresh,
             refusals=(RefreshRefused, SessionOver, *STRANGER_REFUSALS, *web.SUBMIT_REFUSALS),
         ),
+    )
+
+
+def _sessions(desk: _LogInDesk) -> tuple[web.Operation, ...]:
+    ending: tuple[type[Refusal], ...] = (SessionOver, *SESSION_REFUSALS, *web.SUBMIT_REFUSALS)
+    return (
         web.Operation(
             method="GET",
             path="/v1/sessions",

@@ -189,6 +189,11 @@ def _recovered_text(office: Office) -> str:
 def sign_up_operations(office: Office) -> tuple[web.Operation, ...]:
     """List the operations that begin with a mailed code."""
     desk = _SignUpDesk(office)
+    mailing: tuple[type[Refusal], ...] = (
+        AddressMalformed,
+        *STRANGER_REFUSALS,
+        *web.SUBMIT_REFUSALS,
+    )
     opening: tuple[type[Refusal], ...] = (
         ids.IdMalformed,
         AddressMalformed,
@@ -199,11 +204,12 @@ def sign_up_operations(office: Office) -> tuple[web.Operation, ...]:
         *STRANGER_REFUSALS,
         *web.SUBMIT_REFUSALS,
     )
-    mailing: tuple[type[Refusal], ...] = (
-        AddressMalformed,
-        *STRANGER_REFUSALS,
-        *web.SUBMIT_REFUSALS,
-    )
+    return (*_sign_ups(desk, mailing, opening), *_recoveries(desk, mailing, opening))
+
+
+def _sign_ups(
+    desk: _SignUpDesk, mailing: tuple[type[Refusal], ...], opening: tuple[type[Refusal], ...]
+) -> tuple[web.Operation, ...]:
     return (
         web.Operation(
             method="POST",
@@ -232,6 +238,13 @@ def sign_up_operations(office: Office) -> tuple[web.Operation, ...]:
             refusals=opening,
             example=Activation("ada@example.com", "12345678", 756),
         ),
+    )
+
+
+def _recoveries(
+    desk: _SignUpDesk, mailing: tuple[type[Refusal], ...], opening: tuple[type[Refusal], ...]
+) -> tuple[web.Operation, ...]:
+    return (
         web.Operation(
             method="POST",
             path="/v1/recoveries",
