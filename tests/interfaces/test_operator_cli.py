@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from scudo.identity import operators
 
 SCUDO = str(Path(sys.executable).parent / "scudo")
@@ -24,6 +26,8 @@ def run(home, *arguments):
 
 
 class TestOperator:
+    # Five runs of the program, each with a database and a vault of its own.
+    @pytest.mark.timeout(180)
     def test_begins_a_bank_with_two_people_once_and_seals_its_glass(self, tmp_path):
         """Two invitations are shown once; a second time is refused; two of three shares fit."""
         tmp_path.chmod(0o755)

@@ -5,13 +5,15 @@ Both commands write to the log, so the bank must not be serving meanwhile.
 
 import asyncio
 import os
+from pathlib import Path
 
 import msgspec
 
-from scudo.bootstrap import open_bank
+from scudo.bootstrap import migrate_all, open_bank, trust_in_vault
 from scudo.fabric import Answer, Command, postgres
-from scudo.identity import operators, passkeys
-from scudo.interfaces.cli.installing import Settings, settings_now
+from scudo.identity import operators
+from scudo.interfaces import guarding
+from scudo.interfaces.cli.installing import Settings, opened, settings_now
 from scudo.interfaces.cli.terminal import OK, REFUSED, Terminal
 
 
@@ -20,9 +22,7 @@ def enroll_first(handles: tuple[str, str], *, is_json: bool) -> int:
     terminal, settings = Terminal(is_json=is_json), settings_now()
     made = [operators.new_token("scudo_inv_") for _ in handles]
     (first, kept_first), (second, kept_second) = made
-    answer = asyncio.run(
-        _submit(settings, operators.EnrolFirst(handles, (kept_first, kept_second)))
-    )
+    answer = _ask(settings, operators.EnrolFirst(handles, (kept_first, kept_second)))
     if answer.status != 201:
         return _refused(terminal, answer)
     bodies = msgspec.json.decode(answer.body, type=list[operators.InvitationBody])
@@ -47,7 +47,7 @@ def seal_break_glass(*, shares: int, threshold: int, is_json: bool) -> int:
     terminal, settings = Terminal(is_json=is_json), settings_now()
     digest, made = operators.make_shares(shares=shares, threshold=threshold)
     command = operators.SealBreakGlass(digest, threshold, shares)
-    answer = asyncio.run(_submit(settings, command))
+    answer = _ask(settings, command)
     if answer.status != 200:
         return _refused(terminal, answer)
     for number, share in enumerate(made, start=1):
@@ -60,14 +60,30 @@ def seal_break_glass(*, shares: int, threshold: int, is_json: bool) -> int:
     return OK
 
 
-async def _submit(settings: Settings, command: Command) -> Answer:
-    async with open_bank(
-        postgres.database_from(settings),
-        home=settings.home,
-        description=f"scudo operator, process {os.getpid()}",
-        witness=settings.witness_folder,
-        party=passkeys.RelyingParty(settings.passkey_domain, "Scudo", settings.origins),
-    ) as bank:
+def _ask(settings: Settings, command: Command) -> Answer:
+    """Have the writer carry out a command, in this process."""
+    with opened(settings) as dsn:
+        migrate_all(dsn)
+    # One server for bank and vault: the last to leave it stops it.
+    with postgres.database_from(settings) as server:
+        server.start()
+        with guarding.guarded(settings, server=server) as guard:
+            return asyncio.run(_submit(settings, server, guard.socket, command))
+
+
+async def _submit(
+    settings: Settings, server: postgres.Server, vault: Path, command: Command
+) -> Answer:
+    async with (
+        trust_in_vault(vault) as trust,
+        open_bank(
+            server,
+            home=settings.home,
+            description=f"scudo operator, process {os.getpid()}",
+            witness=settings.witness_folder,
+            trust=trust,
+        ) as bank,
+    ):
         return await bank.submit(command)
 
 
