@@ -1,29 +1,130 @@
-"""A served bank for whoever attacks it, and everything that it logs."""
+"""A whole served bank for those who mean it harm, and a scanner over all that it logs."""
 
 import io
+import json
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, Final
 
+import httpx
 import pytest
 import structlog
-from tests.interfaces.bank.conftest import served, teller, teller_for
+from tests.interfaces.bank.conftest import Served, served, teller, teller_for
+from tests.security.described import Described, body_of, path_of
 
-from scudo.fabric import telemetry
+from scudo.fabric.telemetry import configure_logging
 
-__all__ = ["captured", "served", "teller", "teller_for"]
+__all__ = ["served", "teller", "teller_for"]
+
+#: Stands in every text that these suites send: no line of the log may hold it.
+MARK: Final = "Mallory"
+_SECRETS: Final = re.compile(r"scudo_[\w-]{20,}|PRIVATE KEY|Bearer |DPoP |eyJ[\w-]{8,}")
+_CARD: Final = re.compile(r"(?<![0-9A-Za-z])[3-6]\d{12,18}(?![0-9A-Za-z])")
+
+Scan = Callable[[str], list[str]]
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of the others (ISO/IEC 7812-1, Annex B)."""
+    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
+    return sum(number - 9 * (number > 9) for number in doubled) % 10 == 0
+
+
+def findings(log: str, secrets: frozenset[str]) -> list[str]:
+    """Name the lines of a log that are not one JSON object, or hold what no log may hold."""
+    found = []
+    for line in log.splitlines():
+        try:
+            is_whole = isinstance(json.loads(line), dict)
+        except ValueError:
+            is_whole = False
+        what = [
+            *(["no JSON object"] if not is_whole else []),
+            *(["a text of a request"] if MARK in line else []),
+            *(["a secret"] if _SECRETS.search(line) or any(s in line for s in secrets) else []),
+            *(["a card number"] if any(map(luhn, _CARD.findall(line))) else []),
+        ]
+        found += [f"{', '.join(what)}: {line}"] if what else []
+    return found
+
+
+@pytest.fixture(scope="module")
+def logged(served: Served) -> Iterator[Callable[[], str]]:
+    """What the bank logs while a module runs, in the form that a process writes."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure_logging(level="INFO", stream=stream)
+    # Loggers that are kept would outlive this configuration.
+    structlog.configure(cache_logger_on_first_use=False)
+    # The client's own lines are not the bank's.
+    for client in ("httpx", "httpcore", "hypothesis"):
+        logging.getLogger(client).setLevel(logging.CRITICAL)
+    yield stream.getvalue
+    root.handlers, _ = handlers, root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_leaks(logged: Callable[[], str], served: Served) -> Iterator[None]:
+    """After each module: no line of its log holds a secret, a card number or a request's text."""
+    yield
+    assert findings(logged(), frozenset({served.token})) == []
+
+
+class Attacker:
+    """Sends requests to operations as they are described, over one connection."""
+
+    def __init__(self, served: Served, token: str | None) -> None:
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self.http = httpx.Client(base_url=served.url, headers=headers, timeout=20)
+        self._keys = 0
+
+    def ask(
+        self, operation: Described, ids: dict[str, str], *, query: Any = None, **changed: Any
+    ) -> httpx.Response:
+        """Ask an operation; `path`, `body`, `content` and `headers` stand for what is usual."""
+        self._keys += 1
+        headers = {"idempotency-key": f"{MARK}-{id(self)}-{self._keys}"}
+        if operation.method == "GET":
+            headers = {}
+        given: dict[str, Any] = {"headers": {**headers, **changed.get("headers", {})}}
+        if "content" in changed:
+            given["content"] = changed["content"]
+            given["headers"].setdefault("content-type", operation.media or "application/json")
+        elif operation.takes_json:
+            given["json"] = changed["body"] if "body" in changed else body_of(operation, ids)
+        path = changed.get("path") or path_of(operation, ids)
+        method = changed.get("method") or operation.method
+        return self.http.request(method, path, params=query, **given)
+
+
+@pytest.fixture(scope="module")
+def attacker_for(served: Served) -> Iterator[Callable[..., Attacker]]:
+    """Make attackers with tokens of their own; each is kept for the module."""
+    made: list[Attacker] = []
+
+    def make(token: str | None) -> Attacker:
+        made.append(Attacker(served, token))
+        return made[-1]
+
+    yield make
+    for attacker in made:
+        attacker.http.close()
 
 
 @pytest.fixture
-def captured() -> Iterator[io.StringIO]:
-    """All that is logged meanwhile, as it would go to standard error."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    telemetry.configure_logging(level="DEBUG", stream=stream)
-    # The tests' own client tells what it sends; the bank must not.
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    yield stream
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+def unchanged(served: Served) -> Callable[[], bool]:
+    """Whether nothing was written to the log since the test began."""
+    before = served.bank.conveyor.head.position
+    return lambda: served.bank.conveyor.head.position == before
+
+
+@pytest.fixture(scope="module")
+def banks_own(served: Served) -> Iterator[Any]:
+    """Somebody of the bank's own, who makes what others attack."""
+    own = served.teller(served.token)
+    with closing(own.http):
+        yield own
