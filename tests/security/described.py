@@ -166,8 +166,10 @@ OPERATIONS: Final = tuple(
 )
 #: What needs a token.
 GUARDED: Final = tuple(operation for operation in OPERATIONS if operation.scope is not None)
-#: What takes JSON.
-WITH_BODY: Final = tuple(operation for operation in OPERATIONS if operation.takes_json)
+#: Callbacks: their bodies are read once their signature is good.
+SIGNED: Final = tuple(one for one in OPERATIONS if one.path.startswith("/v1/inbound/"))
+#: What takes JSON from whoever may ask.
+WITH_BODY: Final = tuple(one for one in OPERATIONS if one.takes_json and one not in SIGNED)
 #: Prefixes of all ids that any request names.
 PREFIXES: Final = frozenset(
     prefix

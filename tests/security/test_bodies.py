@@ -9,6 +9,7 @@ from tests.security.described import (
     MISSING,
     OPERATIONS,
     SCHEMAS,
+    SIGNED,
     WITH_BODY,
     body_of,
     members,
@@ -17,11 +18,10 @@ from tests.security.described import (
     resolved,
 )
 
-#: Every name that any model of the interface gives a member, and names that languages know.
-NAMES = sorted(
-    {name for schema in SCHEMAS.values() for name in schema.get("properties", {})}
-    | {"__class__", "__dict__", "__proto__", "constructor", "prototype", "is_admin", "role"}
-)
+#: Names that languages know, and those that attackers try first.
+KNOWN = {"__class__", "__dict__", "__proto__", "constructor", "prototype", "is_admin", "role", "id"}
+#: Every name that any model of the interface gives a member.
+NAMES = {name for schema in SCHEMAS.values() for name in schema.get("properties", {})}
 #: The longest body of any operation, and one byte more than that of all others.
 BULK = 4 * 1024 * 1024
 PLAIN = 64 * 1024
@@ -85,8 +85,9 @@ class TestHiddenFields:
         usual = body_of(operation, MISSING)
         answered = {}
         for at in objects(operation):
-            known = set(_schema_at(operation, at).get("properties", {}))
-            for name in set(NAMES) - known:
+            own = set(_schema_at(operation, at).get("properties", {}))
+            around = set(operation.body["properties"])
+            for name in (KNOWN | (around if at else NAMES)) - own:
                 answer = attacker.ask(operation, MISSING, body=placed(usual, (*at, name), MARK))
                 answered[*at, name] = (answer.status_code, answer.json()["code"])
 
@@ -94,7 +95,7 @@ class TestHiddenFields:
         assert unchanged()
 
     @pytest.mark.fault(45)
-    @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+    @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one not in SIGNED], ids=str)
     def test_are_refused_in_queries_too(self, attacker, operation, unchanged):
         """A parameter of any other operation, and the members of the body, are refused."""
         other = {name for one in OPERATIONS for name in one.parameters} | {"scope", "access_token"}
@@ -193,6 +194,15 @@ class TestBombs:
             assert answer.json()["code"] in {"body_malformed", "body_invalid"}, name
             assert len(answer.content) < 2_000, name
         assert unchanged()
+
+    @pytest.mark.fault(57)
+    @pytest.mark.parametrize("operation", SIGNED, ids=str)
+    def test_in_callbacks_are_refused_unread(self, attacker, operation):
+        """What nobody has signed is refused before it is read."""
+        for name, bomb in BOMBS.items():
+            answer = attacker.ask(operation, MISSING, content=bomb)
+
+            assert (answer.status_code, answer.json()["code"]) == (401, "callback_unsigned"), name
 
     @pytest.mark.fault(57)
     @pytest.mark.parametrize("operation", [one for one in WITH_BODY if numbers(one)], ids=str)

@@ -54,6 +54,9 @@ def objects_of(bank, customer: str) -> dict[str, str]:
         "dec": payment["decision_id"],
         "hld": payment["hold_id"],
         "jnl": bank.fund(account, 1).json()["id"],
+        # Events and cards by numbers that exist: of another kind, in a bank without a vault.
+        "evt": account.replace("acc", "evt"),
+        "crf": account.replace("acc", "crf"),
     }
 
 
@@ -98,7 +101,7 @@ class TestEveryPlaceForAnId:
         missing = ask(attacker, operation, own, where, at, MISSING[prefix])
 
         assert foreign == missing
-        assert foreign[0] in {200, 400, 403, 404}
+        assert foreign[0] in {200, 400, 403, 404, 503}
 
     @pytest.mark.fault(44)
     @pytest.mark.parametrize(("operation", "where", "at", "prefix"), PLACES)

@@ -46,7 +46,7 @@ class TestTheLog:
 
         for payload in PAYLOADS:
             for answer in send_everywhere(attacker, operation, payload):
-                assert answer.status_code < 500
+                assert answer.status_code < 500 or answer.json()["code"] == "vault_unavailable"
 
         assert findings(logged(), frozenset({served.token})) == []
 

@@ -12,6 +12,8 @@ OPEN = {
     "get_metrics",
     "get_openapi",
     "get_asyncapi",
+    # Signed by who sends it.
+    "take_partner_ping",
 }
 #: A body that no operation takes: what it is answered shows whether anybody looked at it.
 GARBAGE = {"content": b'{"Mallory', "headers": {"content-type": "application/json"}}
