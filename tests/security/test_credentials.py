@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import socket
 
 import psycopg
 import pytest
@@ -173,6 +174,35 @@ class TestTheEdge:
         answer = stranger.ask(OPERATION, MISSING, path=path)
 
         assert (answer.status_code, answer.json()["code"]) == (404, "route_unknown")
+
+    @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+    def test_tells_browsers_to_make_nothing_of_an_answer(self, served, attacker_for, operation):
+        """Answers and refusals say their type, and forbid keeping, framing, running, referring."""
+        answers = [attacker_for(token).ask(operation, MISSING) for token in (None, served.token)]
+
+        for answer in answers:
+            policy = answer.headers["content-security-policy"].split("; ")
+            assert {"object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"} <= set(policy)
+            assert {"default-src 'none'", "default-src 'self'"} & set(policy)
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["referrer-policy"] == "no-referrer"
+            assert answer.headers["strict-transport-security"].endswith("; includeSubDomains")
+            assert answer.headers["content-type"].startswith(("application/", "text/"))
+            assert answer.headers["content-type"].startswith("application/") or (
+                "charset=utf-8" in answer.headers["content-type"]
+            )
+
+    def test_tells_them_so_before_a_request_is_read_too(self, served):
+        """What is refused by the parser, and what methods a path has, is told as safely."""
+        host, port = served.url.removeprefix("http://").split(":")
+        for request in (b"NONSENSE\r\n\r\n", b"OPTIONS /v1/customers HTTP/1.1\r\nhost: x\r\n\r\n"):
+            with socket.create_connection((host, int(port)), timeout=20) as wire:
+                wire.sendall(request)
+                answer = wire.recv(4_096)
+
+            assert b"\r\nx-content-type-options: nosniff\r\n" in answer
+            assert b"frame-ancestors 'none'" in answer
 
     @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
     def test_answers_without_cookies_redirects_and_names_of_its_parts(self, stranger, operation):
