@@ -86,3 +86,17 @@ class TestEveryOperation:
             answer = stranger.ask(operation, MISSING, method=method)
 
             assert answer.status_code in {400, 401, 405}, method
+
+
+class TestReading:
+    @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.method == "GET"], ids=str)
+    def test_changes_nothing(self, served, attacker_for, banks_own, operation):
+        """What is asked by GET or HEAD leaves nothing in the log but that it was asked."""
+        before = served.bank.conveyor.head.position
+        attacker = attacker_for(served.token)
+
+        for method in ("GET", "HEAD"):
+            attacker.ask(operation, MISSING, method=method)
+
+        events = banks_own.get("/v1/events", after=before).json()["items"]
+        assert {event["type"] for event in events} <= {"governance.act.recorded.v1"}
