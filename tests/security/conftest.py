@@ -15,21 +15,14 @@ from tests.interfaces.bank.conftest import Served, served, teller, teller_for
 from tests.security.described import Described, body_of, path_of
 
 from scudo.fabric.telemetry import configure_logging
+from scudo.governance import find_in_text
 
 __all__ = ["served", "teller", "teller_for"]
 
 #: Stands in every text that these suites send: no line of the log may hold it.
 MARK: Final = "Mallory"
 _SECRETS: Final = re.compile(r"scudo_[\w-]{20,}|PRIVATE KEY|Bearer |DPoP |eyJ[\w-]{8,}")
-_CARD: Final = re.compile(r"(?<![0-9A-Za-z])[3-6]\d{12,18}(?![0-9A-Za-z])")
-
 Scan = Callable[[str], list[str]]
-
-
-def luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of the others (ISO/IEC 7812-1, Annex B)."""
-    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
-    return sum(number - 9 * (number > 9) for number in doubled) % 10 == 0
 
 
 def findings(log: str, secrets: frozenset[str]) -> list[str]:
@@ -44,7 +37,7 @@ def findings(log: str, secrets: frozenset[str]) -> list[str]:
             *(["no JSON object"] if not is_whole else []),
             *(["a text of a request"] if MARK in line else []),
             *(["a secret"] if _SECRETS.search(line) or any(s in line for s in secrets) else []),
-            *(["a card number"] if any(map(luhn, _CARD.findall(line))) else []),
+            *find_in_text(line),
         ]
         found += [f"{', '.join(what)}: {line}"] if what else []
     return found

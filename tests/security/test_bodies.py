@@ -171,7 +171,17 @@ class TestSizes:
             assert len(answer.content) < 2_000
             assert endless not in answer.text
 
-    @pytest.mark.parametrize("limit", ["0", "-1", "501", "1e9", "9" * 30, "true", ""])
+    def test_of_heads_are_refused_beyond_the_bound(self, attacker):
+        """A long header, many headers and a long path end the connection with a reason."""
+        longer = "x" * 40_000
+        many = {f"x-{number}": "x" * 900 for number in range(50)}
+        ask = attacker.http.get
+
+        assert ask("/v1/customers", headers={"x-long": longer}).status_code == 431
+        assert ask("/v1/customers", headers=many).status_code == 431
+        assert ask(f"/v1/customers/{longer}").status_code in {404, 414, 431}
+
+    @pytest.mark.parametrize("limit", ["0", "-1", "501", "1e9", "9" * 30, "true", "", "٣"])
     @pytest.mark.parametrize(
         "operation", [one for one in OPERATIONS if "limit" in one.parameters], ids=str
     )
