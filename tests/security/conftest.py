@@ -4,20 +4,25 @@ import io
 import json
 import logging
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 import structlog
-from tests.interfaces.bank.conftest import Served, served, teller, teller_for
-from tests.security.described import Described, body_of, path_of
+from tests.bureau import Bureau
+from tests.conftest import lend_database
+from tests.interfaces.bank.conftest import Served
+from tests.journeys.conftest import serving
+from tests.security.described import Described, body_of, path_of, query_of
 
+from scudo.fabric.settings import Settings
 from scudo.fabric.telemetry import configure_logging
 from scudo.governance import find_in_text
-
-__all__ = ["served", "teller", "teller_for"]
+from scudo.identity import SCOPES
 
 #: Stands in every text that these suites send: no line of the log may hold it.
 MARK: Final = "Mallory"
@@ -41,6 +46,26 @@ def findings(log: str, secrets: frozenset[str]) -> list[str]:
         ]
         found += [f"{', '.join(what)}: {line}"] if what else []
     return found
+
+
+@pytest.fixture(scope="session")
+def served(server: Any, template: str) -> Iterator[Served]:
+    """One bank with its vault for all suites here; what they attack is their own."""
+    lending = lend_database(server, template=template)
+    with tempfile.TemporaryDirectory(prefix="scudo-attacked-") as folder:
+        settings = Settings(home=Path(folder) / "home")
+        settings.home.mkdir()
+        with serving(next(lending), settings) as bank:
+            yield bank
+    next(lending, None)
+
+
+@pytest.fixture(scope="session")
+def officer(served: Served) -> Iterator[str]:
+    """Token of an operator: a security officer, who may ask what no client may."""
+    bureau = Bureau(served)
+    with closing(bureau.http):
+        yield bureau.founders()[0].token
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +117,8 @@ class Attacker:
             given["json"] = changed["body"] if "body" in changed else body_of(operation, ids)
         path = changed.get("path") or path_of(operation, ids)
         method = changed.get("method") or operation.method
+        if query is None or isinstance(query, dict):
+            query = {**query_of(operation, ids), **(query or {})}
         return self.http.request(method, path, params=query, **given)
 
 
@@ -108,6 +135,19 @@ def attacker_for(served: Served) -> Iterator[Callable[..., Attacker]]:
     yield make
     for attacker in made.values():
         attacker.http.close()
+
+
+@pytest.fixture(scope="module")
+def entitled(
+    served: Served, officer: str, attacker_for: Callable[..., Attacker]
+) -> Callable[[Described], Attacker]:
+    """Whoever may ask an operation: a client with every scope, or an operator."""
+
+    def one(operation: Described) -> Attacker:
+        is_clients = operation.scope is None or operation.scope in SCOPES
+        return attacker_for(served.token if is_clients else officer)
+
+    return one
 
 
 @pytest.fixture

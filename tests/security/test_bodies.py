@@ -25,6 +25,8 @@ NAMES = {name for schema in SCHEMAS.values() for name in schema.get("properties"
 #: The longest body of any operation, and one byte more than that of all others.
 BULK = 4 * 1024 * 1024
 PLAIN = 64 * 1024
+#: What those cases ask that are not about one operation.
+PLAINEST = next(one for one in OPERATIONS if one.name == "register_customer")
 #: Operations whose bodies may be long.
 LONG = {"post_journal", "post_journals"}
 
@@ -53,10 +55,13 @@ BOMBS = {
 }
 
 
-@pytest.fixture(scope="module")
-def attacker(served, attacker_for):
-    """Somebody with every scope: only the body stands between him and the bank."""
-    return attacker_for(served.token)
+@pytest.fixture
+def attacker(entitled, request):
+    """Somebody who may ask the operation: only the body stands between him and the bank."""
+    asked = getattr(request.node, "callspec", None)
+    return entitled(
+        asked.params["operation"] if asked and "operation" in asked.params else PLAINEST
+    )
 
 
 def objects(operation):
@@ -85,7 +90,12 @@ class TestHiddenFields:
         usual = body_of(operation, MISSING)
         answered = {}
         for at in objects(operation):
-            own = set(_schema_at(operation, at).get("properties", {}))
+            schema = _schema_at(operation, at)
+            if schema.get("additionalProperties", True) is not False:
+                # What browsers make for passkeys grows with them; what is unknown is not read.
+                assert at[:1] == ("credential",) or at[:1] == ("proof",)
+                continue
+            own = set(schema.get("properties", {}))
             around = set(operation.body["properties"])
             for name in (KNOWN | (around if at else NAMES)) - own:
                 answer = attacker.ask(operation, MISSING, body=placed(usual, (*at, name), MARK))
@@ -245,9 +255,8 @@ class TestBombs:
     @pytest.mark.fault(57)
     def test_leave_the_bank_alive(self, attacker, served):
         """After a connection that sends bombs one after the other, others are served."""
-        operation = next(one for one in WITH_BODY if one.name == "register_customer")
         host, port = served.url.removeprefix("http://").split(":")
-        head = f"POST {path_of(operation, MISSING)} HTTP/1.1\r\nhost: x\r\n"
+        head = f"POST {path_of(PLAINEST, MISSING)} HTTP/1.1\r\nhost: x\r\n"
         with socket.create_connection((host, int(port)), timeout=20) as wire:
             for bomb in BOMBS.values():
                 wire.sendall(f"{head}content-length: {len(bomb)}\r\n\r\n".encode() + bomb)
