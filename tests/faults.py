@@ -27,6 +27,7 @@ CASES: Final = {
     54: "stuffing, enumeration, guessing of codes: slowed down, and answered alike",
     55: "rows edited, deleted, inserted, reordered, the whole chain computed anew: found",
     56: "log injection, secrets and card numbers on paths of errors: none in the logs",
+    57: "bombs of depth, size and number: refused; what other languages would obey: only text",
     59: "decisions or flags are down: the declared posture holds, and no control is switched off",
 }
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "requirements.lock"
 #: Modules that are the project itself.
-OWN = frozenset({"scudo", "tests"})
+OWN = frozenset({"scudo", "tests", "tools"})
 
 
 def pinned(lock: str) -> set[str]:

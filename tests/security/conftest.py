@@ -1,29 +1,165 @@
-"""A served bank for whoever attacks it, and everything that it logs."""
+"""A whole served bank for those who mean it harm, and a scanner over all that it logs."""
 
 import io
+import json
 import logging
-from collections.abc import Iterator
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
 
+import httpx
 import pytest
 import structlog
-from tests.interfaces.bank.conftest import served, teller, teller_for
+from tests.bureau import Bureau
+from tests.conftest import lend_database
+from tests.interfaces.bank.conftest import Served
+from tests.journeys.conftest import serving
+from tests.security.described import Described, body_of, path_of, query_of
 
-from scudo.fabric import telemetry
+from scudo.fabric.settings import Settings
+from scudo.fabric.telemetry import configure_logging
+from scudo.governance import find_in_text
+from scudo.identity import SCOPES
 
-__all__ = ["captured", "served", "teller", "teller_for"]
+#: Stands in every text that these suites send: no line of the log may hold it.
+MARK: Final = "Mallory"
+_SECRETS: Final = re.compile(r"scudo_[\w-]{20,}|PRIVATE KEY|Bearer |DPoP |eyJ[\w-]{8,}")
+Scan = Callable[[str], list[str]]
+
+
+def findings(log: str, secrets: frozenset[str]) -> list[str]:
+    """Name the lines of a log that are not one JSON object, or hold what no log may hold."""
+    found = []
+    for line in log.splitlines():
+        try:
+            is_whole = isinstance(json.loads(line), dict)
+        except ValueError:
+            is_whole = False
+        what = [
+            *(["no JSON object"] if not is_whole else []),
+            *(["a text of a request"] if MARK in line else []),
+            *(["a secret"] if _SECRETS.search(line) or any(s in line for s in secrets) else []),
+            *find_in_text(line),
+        ]
+        found += [f"{', '.join(what)}: {line}"] if what else []
+    return found
+
+
+@pytest.fixture(scope="session")
+def served(server: Any, template: str) -> Iterator[Served]:
+    """One bank with its vault for all suites here; what they attack is their own."""
+    lending = lend_database(server, template=template)
+    with tempfile.TemporaryDirectory(prefix="scudo-attacked-") as folder:
+        settings = Settings(home=Path(folder) / "home")
+        settings.home.mkdir()
+        with serving(next(lending), settings) as bank:
+            yield bank
+    next(lending, None)
+
+
+@pytest.fixture(scope="session")
+def officer(served: Served) -> Iterator[str]:
+    """Token of an operator: a security officer, who may ask what no client may."""
+    bureau = Bureau(served)
+    with closing(bureau.http):
+        yield bureau.founders()[0].token
+
+
+@pytest.fixture(scope="module")
+def logged(served: Served) -> Iterator[Callable[[], str]]:
+    """What the bank logs while a module runs, in the form that a process writes."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure_logging(level="INFO", stream=stream)
+    # Loggers that are kept would outlive this configuration.
+    structlog.configure(cache_logger_on_first_use=False)
+    # The client's own lines are not the bank's.
+    for client in ("httpx", "httpcore", "hypothesis"):
+        logging.getLogger(client).setLevel(logging.CRITICAL)
+    yield stream.getvalue
+    root.handlers, _ = handlers, root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_leaks(logged: Callable[[], str], served: Served) -> Iterator[None]:
+    """After each module: no line of its log holds a secret, a card number or a request's text."""
+    yield
+    assert findings(logged(), frozenset({served.token})) == []
+
+
+class Attacker:
+    """Sends requests to operations as they are described, over one connection."""
+
+    def __init__(self, served: Served, token: str | None) -> None:
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        # Nothing here is TLS; to read the system's certificates takes longer than to ask.
+        self.http = httpx.Client(base_url=served.url, headers=headers, timeout=20, verify=False)
+        self._keys = 0
+
+    def ask(
+        self, operation: Described, ids: dict[str, str], *, query: Any = None, **changed: Any
+    ) -> httpx.Response:
+        """Ask an operation; `path`, `body`, `content` and `headers` stand for what is usual."""
+        self._keys += 1
+        headers = {"idempotency-key": f"{MARK}-{id(self)}-{self._keys}"}
+        if operation.method == "GET":
+            headers = {}
+        given: dict[str, Any] = {"headers": {**headers, **changed.get("headers", {})}}
+        if "content" in changed:
+            given["content"] = changed["content"]
+            given["headers"].setdefault("content-type", operation.media or "application/json")
+        elif operation.takes_json:
+            given["json"] = changed["body"] if "body" in changed else body_of(operation, ids)
+        path = changed.get("path") or path_of(operation, ids)
+        method = changed.get("method") or operation.method
+        if query is None or isinstance(query, dict):
+            query = {**query_of(operation, ids), **(query or {})}
+        return self.http.request(method, path, params=query, **given)
+
+
+@pytest.fixture(scope="module")
+def attacker_for(served: Served) -> Iterator[Callable[..., Attacker]]:
+    """Make attackers, one for each token; they are kept for the module."""
+    made: dict[str | None, Attacker] = {}
+
+    def make(token: str | None) -> Attacker:
+        if token not in made:
+            made[token] = Attacker(served, token)
+        return made[token]
+
+    yield make
+    for attacker in made.values():
+        attacker.http.close()
+
+
+@pytest.fixture(scope="module")
+def entitled(
+    served: Served, officer: str, attacker_for: Callable[..., Attacker]
+) -> Callable[[Described], Attacker]:
+    """Whoever may ask an operation: a client with every scope, or an operator."""
+
+    def one(operation: Described) -> Attacker:
+        is_clients = operation.scope is None or operation.scope in SCOPES
+        return attacker_for(served.token if is_clients else officer)
+
+    return one
 
 
 @pytest.fixture
-def captured() -> Iterator[io.StringIO]:
-    """All that is logged meanwhile, as it would go to standard error."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    telemetry.configure_logging(level="DEBUG", stream=stream)
-    # The tests' own client tells what it sends; the bank must not.
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    yield stream
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+def unchanged(served: Served) -> Callable[[], bool]:
+    """Whether nothing was written to the log since the test began."""
+    before = served.bank.conveyor.head.position
+    return lambda: served.bank.conveyor.head.position == before
+
+
+@pytest.fixture(scope="module")
+def banks_own(served: Served) -> Iterator[Any]:
+    """Somebody of the bank's own, who makes what others attack."""
+    own = served.teller(served.token)
+    with closing(own.http):
+        yield own

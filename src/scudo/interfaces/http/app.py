@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from scudo.fabric import web
 from scudo.interfaces.http import reading
 from scudo.interfaces.http.filters import RequestFilter
+from scudo.interfaces.http.hardening import ALWAYS, always
 from scudo.interfaces.http.limits import Limits, Rates
 from scudo.interfaces.http.metrics import RequestMetrics
 from scudo.interfaces.http.reading import Receive
@@ -23,8 +24,6 @@ Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _PROBLEM_TYPE: Final = (b"content-type", web.PROBLEM_JSON.encode("ascii"))
-#: Answers hold people's money matters: no cache may keep them, no browser guess their type.
-_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 #: Names the request: in logs, in the audit trail, and to whoever asks about it.
 _TRACE: Final = b"scudo-trace-id"
 _RETRY_SOON: Final = (b"retry-after", b"1")
@@ -125,7 +124,8 @@ class Application:
             if method == "OPTIONS":
                 status, body = 204, b""
                 headers: list[tuple[bytes, bytes]] = [
-                    (b"allow", self.router.allowed(scope["path"]))
+                    (b"allow", self.router.allowed(scope["path"])),
+                    *ALWAYS,
                 ]
             else:
                 route, path = self.router.find(method, scope["path"])
@@ -271,7 +271,8 @@ def _answer(route: Route, reply: web.Reply) -> tuple[int, list[tuple[bytes, byte
     elif not isinstance(body, bytes):
         body = _encode(body)
     content_type = route.content_type if status < _FIRST_PROBLEM else _PROBLEM_TYPE
-    headers = [content_type, (b"content-length", b"%d" % len(body)), *_ALWAYS, *reply.headers]
+    own = reply.headers
+    headers = [content_type, (b"content-length", b"%d" % len(body)), *always(own), *own]
     if status in _WAIT_STATUSES:
         headers.append(_RETRY_SOON)
     return status, headers, body
@@ -288,7 +289,7 @@ def _refuse(refusal: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
 def _problem(
     status: int, body: bytes, own: web.Headers = ()
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    return status, [_PROBLEM_TYPE, (b"content-length", b"%d" % len(body)), *_ALWAYS, *own], body
+    return status, [_PROBLEM_TYPE, (b"content-length", b"%d" % len(body)), *ALWAYS, *own], body
 
 
 def _name(router: Router, index: int) -> str:

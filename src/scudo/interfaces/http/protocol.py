@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from scudo.fabric import web
+from scudo.interfaces.http.hardening import ALWAYS
 from scudo.interfaces.http.limits import Limits
 
 #: How an interim answer (100 Continue) begins; the client waits for it.
@@ -184,9 +185,9 @@ def _whole_answer(refusal: web.WebRefusal) -> bytes:
         f"HTTP/1.1 {web.status_of(type(refusal))} Refused\r\n"
         f"content-type: {web.PROBLEM_JSON}\r\n"
         f"content-length: {len(body)}\r\n"
-        "connection: close\r\n\r\n"
-    )
-    return head.encode("ascii") + body
+        "connection: close\r\n"
+    ).encode("ascii")
+    return b"".join([head, *(b"%s: %s\r\n" % line for line in ALWAYS), b"\r\n", body])
 
 
 def guarded(limits: Limits) -> type[GuardedProtocol]:
