@@ -49,6 +49,8 @@ from scudo.kernel import Prefix, Refusal, ids, rfc3339
 
 _LOG_IN: Final = "log_in"
 _FIRST_REFUSAL: Final = 400
+#: Of one network: what waits for an answer is in memory.
+_CHALLENGES_PER_S: Final = 50
 #: Base32; nobody's codes are made from it, as work for names that nobody has.
 _NOBODYS_SEED: Final = "A" * 32
 
@@ -238,6 +240,7 @@ def _entering(desk: _LogInDesk) -> tuple[web.Operation, ...]:
             scope=None,
             handler=desk.challenge,
             answers={201: Challenge},
+            network_per_s=_CHALLENGES_PER_S,
         ),
         web.Operation(
             method="POST",
