@@ -53,6 +53,7 @@ CONFLICTS: Final = tuple(
         "operators:write",
         "clients:write",
         "callbacks:write",
+        "partners:write",
         "mandates:write",
         "approvals:decide",
     )
