@@ -76,7 +76,13 @@ class TestMasked:
         """Ids, currencies, instants, amounts, truth."""
         assert masked({"a": [value]}) == {"a": [value]}
 
-    @given(st.recursive(st.text(min_size=9), lambda inner: st.lists(inner, max_size=3)))
+    # Without digits no text is an id or an instant, which are kept.
+    @given(
+        st.recursive(
+            st.text(st.characters(exclude_categories=["Nd"]), min_size=9),
+            lambda inner: st.lists(inner, max_size=3),
+        )
+    )
     def test_no_text_of_any_shape_gets_through(self, value: Any) -> None:
         """Whatever is asked, texts come out as stars and their length."""
 

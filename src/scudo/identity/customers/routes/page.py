@@ -10,7 +10,7 @@ _FOLDER: Final = resources.files("scudo.identity.customers") / "page"
 #: Nothing inline, nothing from elsewhere, inside no other page.
 _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    b"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS: Final = (
     (b"content-security-policy", _POLICY),
