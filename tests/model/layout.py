@@ -47,7 +47,7 @@ FIELDS: Final[dict[int, tuple[str, ...]]] = {
     405: ("payment", "amount"),
     406: ("payment", "reason_code"),
     407: ("payment",),
-    408: ("payment", "has_passed", "step_up"),
+    408: ("payment", "has_passed"),
     409: ("payment",),
 }
 MOVEMENT: Final = (

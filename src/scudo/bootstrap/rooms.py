@@ -43,6 +43,7 @@ from scudo.payments import (
     AuthoriseCard,
     CancelPayment,
     Capture,
+    ConfirmPayment,
     ExpirePayment,
     Pay,
     Payments,
@@ -220,6 +221,7 @@ class Rooms:
             ReleasePayment: acts.release,
             CancelPayment: acts.cancel,
             AnswerChallenge: acts.answer_challenge,
+            ConfirmPayment: acts.confirm,
             ExpirePayment: acts.expire,
             Rescore: self._rescore,
             RecordActs: record_acts,
@@ -291,7 +293,7 @@ class Rooms:
                 if type(command) in keeper.handlers:
                     yield from keeper.refers_to(command)
         for command in commands:
-            if isinstance(command, AnswerChallenge) and command.step_up:
+            if isinstance(command, ConfirmPayment):
                 yield from self.customers.step_up(command.step_up)
 
     def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":

@@ -11,6 +11,7 @@ from scudo.payments.commands import (
     AnswerChallenge,
     CancelPayment,
     Capture,
+    ConfirmPayment,
     ExpirePayment,
     RaiseAuthorisation,
     ReleasePayment,
@@ -126,11 +127,8 @@ class Acts:
 
         Raises:
             PaymentNotFound, PaymentStateConflict.
-            StepUpNeeded: if a customer has not passed a step-up for exactly this payment.
         """
         payment = self._in(entry, command.payment, PaymentStatus.CHALLENGED)
-        if command.step_up:
-            self._spend(entry, payment, command.step_up)
         self._payments.change(entry, payment)
         entry.emit(ChallengeAnswered(payment.id, command.has_passed))
         if command.has_passed:
@@ -138,6 +136,19 @@ class Acts:
         entry.emit(PaymentDeclined(payment.id, payment.decision, payment.outcome))
         self._end(payment, PaymentStatus.DECLINED)
         return _ok(show(payment, reason="challenge_failed"))
+
+    def confirm(self, command: ConfirmPayment, entry: Entry) -> Answer:
+        """Go on with a payment whose customer passed a step-up.
+
+        Raises:
+            PaymentNotFound, PaymentStateConflict.
+            StepUpNeeded: if the customer has not passed one for exactly this payment.
+        """
+        payment = self._in(entry, command.payment, PaymentStatus.CHALLENGED)
+        self._spend(entry, payment, command.step_up)
+        self._payments.change(entry, payment)
+        entry.emit(ChallengeAnswered(payment.id, has_passed=True))
+        return _ok(self._payments.decide_again(entry, payment, discharged=Outcome.STEP_UP))
 
     def cancel(self, command: CancelPayment, entry: Entry) -> Answer:
         """End a payment that waits for a person or for the customer.

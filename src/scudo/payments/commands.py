@@ -84,16 +84,17 @@ class CancelPayment(Command, frozen=True, tag=407):
 
 
 class AnswerChallenge(Command, frozen=True, tag=408):
-    """Say whether the customer passed the challenge of a payment.
-
-    Attributes:
-        step_up: the proof that the customer gave, if it was the customer who says so; 0: the
-            client vouches for it.
-    """
+    """Say whether the customer passed the challenge of a payment; the client vouches for it."""
 
     payment: int
     has_passed: bool
-    step_up: int = 0
+
+
+class ConfirmPayment(Command, frozen=True, tag=410):
+    """Let a challenged payment go on; the customer proves it by a step-up for exactly it."""
+
+    payment: int
+    step_up: int
 
 
 class ExpirePayment(Command, frozen=True, tag=409):
@@ -110,5 +111,6 @@ ON_PAYMENT = (
     ReleasePayment,
     CancelPayment,
     AnswerChallenge,
+    ConfirmPayment,
     ExpirePayment,
 )

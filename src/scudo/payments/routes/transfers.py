@@ -23,7 +23,13 @@ from scudo.kernel import (
 )
 from scudo.ledger import queries as ledger
 from scudo.payments.authorise import PaymentBody
-from scudo.payments.commands import AnswerChallenge, CancelPayment, Pay, ReleasePayment
+from scudo.payments.commands import (
+    AnswerChallenge,
+    CancelPayment,
+    ConfirmPayment,
+    Pay,
+    ReleasePayment,
+)
 from scudo.payments.errors import PaymentNotFound
 from scudo.payments.model import PaymentKind, PaymentStatus
 from scudo.payments.queries import StoredPayment, find_payment, is_payee_known, list_payments
@@ -162,7 +168,7 @@ class _Desk:
 
     async def confirm(self, call: web.Call) -> web.Reply:
         step_up = ids.parse(Prefix.STEP_UP, call.body.step_up_id, field="step_up_id")
-        command = AnswerChallenge(payment_of(call), has_passed=True, step_up=step_up)
+        command = ConfirmPayment(payment_of(call), step_up)
         return await web.submitted(self.submit, command, call)
 
     async def release(self, call: web.Call) -> web.Reply:
