@@ -60,16 +60,10 @@ class AsyncClient(AsyncTransport):
             query={"idempotency_key": idempotency_key},
         )
 
-    async def take_partner_ping(
-        self, body: types.Ping, *, idempotency_key: str | None = None
-    ) -> dict[str, Any]:
+    async def take_partner_ping(self, body: types.Ping) -> dict[str, Any]:
         """Take a partner's sign of life."""
         return await self._send(
-            "POST",
-            "/v1/inbound/partner-ping",
-            answer=dict[str, Any],
-            body=body,
-            key=idempotency_key,
+            "POST", "/v1/inbound/partner-ping", answer=dict[str, Any], body=body
         )
 
     async def list_callbacks(self) -> types.CallbackList:
@@ -389,28 +383,16 @@ class AsyncClient(AsyncTransport):
             query={"purpose": purpose, "reason": reason},
         )
 
-    async def begin_operator_enrolment(
-        self, body: types.GivenInvitation, *, idempotency_key: str | None = None
-    ) -> types.Ceremony:
+    async def begin_operator_enrolment(self, body: types.GivenInvitation) -> types.Ceremony:
         """Ask what passkey to create for an invitation."""
         return await self._send(
-            "POST",
-            "/v1/operator-enrolments/options",
-            answer=types.Ceremony,
-            body=body,
-            key=idempotency_key,
+            "POST", "/v1/operator-enrolments/options", answer=types.Ceremony, body=body
         )
 
-    async def enrol_operator(
-        self, body: types.Enrolment, *, idempotency_key: str | None = None
-    ) -> types.PasskeyBody:
+    async def enrol_operator(self, body: types.Enrolment) -> types.PasskeyBody:
         """Enrol the first passkey by an invitation."""
         return await self._send(
-            "POST",
-            "/v1/operator-enrolments",
-            answer=types.PasskeyBody,
-            body=body,
-            key=idempotency_key,
+            "POST", "/v1/operator-enrolments", answer=types.PasskeyBody, body=body
         )
 
     async def begin_operator_passkey(
@@ -442,19 +424,13 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
-    async def begin_operator_session(self, *, idempotency_key: str | None = None) -> types.Ceremony:
+    async def begin_operator_session(self) -> types.Ceremony:
         """Ask what a passkey is to sign to log in."""
-        return await self._send(
-            "POST", "/v1/operator-sessions/options", answer=types.Ceremony, key=idempotency_key
-        )
+        return await self._send("POST", "/v1/operator-sessions/options", answer=types.Ceremony)
 
-    async def log_operator_in(
-        self, body: types.GivenAnswer, *, idempotency_key: str | None = None
-    ) -> types.NewSession:
+    async def log_operator_in(self, body: types.GivenAnswer) -> types.NewSession:
         """Log in by a passkey."""
-        return await self._send(
-            "POST", "/v1/operator-sessions", answer=types.NewSession, body=body, key=idempotency_key
-        )
+        return await self._send("POST", "/v1/operator-sessions", answer=types.NewSession, body=body)
 
     async def list_operator_sessions(self) -> types.SessionList:
         """List your sessions."""
@@ -704,13 +680,9 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
-    async def issue_token(
-        self, body: types.TokenRequest, *, idempotency_key: str | None = None
-    ) -> types.AccessToken:
+    async def issue_token(self, body: types.TokenRequest) -> types.AccessToken:
         """Give a partner an access token (RFC 6749, client_credentials)."""
-        return await self._send(
-            "POST", "/v1/oauth/token", answer=types.AccessToken, form=body, key=idempotency_key
-        )
+        return await self._send("POST", "/v1/oauth/token", answer=types.AccessToken, form=body)
 
     async def register_partner(
         self,
@@ -871,33 +843,19 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
-    async def sign_up(
-        self, body: types.NewSignUp, *, idempotency_key: str | None = None
-    ) -> types.CodeSent:
+    async def sign_up(self, body: types.NewSignUp) -> types.CodeSent:
         """Ask for the code that opens an account; it is mailed."""
-        return await self._send(
-            "POST", "/v1/sign-ups", answer=types.CodeSent, body=body, key=idempotency_key
-        )
+        return await self._send("POST", "/v1/sign-ups", answer=types.CodeSent, body=body)
 
-    async def activate(
-        self, code_id: str, body: types.Activation, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    async def activate(self, code_id: str, body: types.Activation) -> types.Tokens:
         """Open an account by its code, on the device whose key proves this request."""
         return await self._send(
-            "POST",
-            f"/v1/sign-ups/{path_part(code_id)}/activation",
-            answer=types.Tokens,
-            body=body,
-            key=idempotency_key,
+            "POST", f"/v1/sign-ups/{path_part(code_id)}/activation", answer=types.Tokens, body=body
         )
 
-    async def begin_recovery(
-        self, body: types.NewSignUp, *, idempotency_key: str | None = None
-    ) -> types.CodeSent:
+    async def begin_recovery(self, body: types.NewSignUp) -> types.CodeSent:
         """Ask for the code that begins a recovery; it is mailed."""
-        return await self._send(
-            "POST", "/v1/recoveries", answer=types.CodeSent, body=body, key=idempotency_key
-        )
+        return await self._send("POST", "/v1/recoveries", answer=types.CodeSent, body=body)
 
     async def stop_recovery(
         self, *, idempotency_key: str | None = None, ordered_at: int | None = None
@@ -911,47 +869,27 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
-    async def recover(
-        self, code_id: str, body: types.RecoveryProof, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    async def recover(self, code_id: str, body: types.RecoveryProof) -> types.Tokens:
         """Recover an account by its code and a second proof; it cools off then."""
         return await self._send(
-            "POST",
-            f"/v1/recoveries/{path_part(code_id)}/proof",
-            answer=types.Tokens,
-            body=body,
-            key=idempotency_key,
+            "POST", f"/v1/recoveries/{path_part(code_id)}/proof", answer=types.Tokens, body=body
         )
 
-    async def begin_log_in(self, *, idempotency_key: str | None = None) -> types.Challenge:
+    async def begin_log_in(self) -> types.Challenge:
         """Ask for a challenge that any passkey of the bank may answer."""
-        return await self._send(
-            "POST", "/v1/log-ins/challenges", answer=types.Challenge, key=idempotency_key
-        )
+        return await self._send("POST", "/v1/log-ins/challenges", answer=types.Challenge)
 
-    async def log_in_by_passkey(
-        self, body: types.PasskeyLogIn, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    async def log_in_by_passkey(self, body: types.PasskeyLogIn) -> types.Tokens:
         """Log in by a passkey, on the device whose key proves this request."""
-        return await self._send(
-            "POST", "/v1/log-ins/passkey", answer=types.Tokens, body=body, key=idempotency_key
-        )
+        return await self._send("POST", "/v1/log-ins/passkey", answer=types.Tokens, body=body)
 
-    async def log_in_by_password(
-        self, body: types.PasswordLogIn, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    async def log_in_by_password(self, body: types.PasswordLogIn) -> types.Tokens:
         """Log in by password and a second code, on the device that proves this request."""
-        return await self._send(
-            "POST", "/v1/log-ins/password", answer=types.Tokens, body=body, key=idempotency_key
-        )
+        return await self._send("POST", "/v1/log-ins/password", answer=types.Tokens, body=body)
 
-    async def refresh_tokens(
-        self, body: types.TokenRefresh, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    async def refresh_tokens(self, body: types.TokenRefresh) -> types.Tokens:
         """Take new tokens for a refresh token, which is good once."""
-        return await self._send(
-            "POST", "/v1/tokens/refresh", answer=types.Tokens, body=body, key=idempotency_key
-        )
+        return await self._send("POST", "/v1/tokens/refresh", answer=types.Tokens, body=body)
 
     async def list_sessions(self) -> types.OwnSessions:
         """List the sessions of this customer that live."""

@@ -57,17 +57,9 @@ class Client(Transport):
             query={"idempotency_key": idempotency_key},
         )
 
-    def take_partner_ping(
-        self, body: types.Ping, *, idempotency_key: str | None = None
-    ) -> dict[str, Any]:
+    def take_partner_ping(self, body: types.Ping) -> dict[str, Any]:
         """Take a partner's sign of life."""
-        return self._send(
-            "POST",
-            "/v1/inbound/partner-ping",
-            answer=dict[str, Any],
-            body=body,
-            key=idempotency_key,
-        )
+        return self._send("POST", "/v1/inbound/partner-ping", answer=dict[str, Any], body=body)
 
     def list_callbacks(self) -> types.CallbackList:
         """List every way in for others' systems, with its good keys."""
@@ -383,29 +375,15 @@ class Client(Transport):
             query={"purpose": purpose, "reason": reason},
         )
 
-    def begin_operator_enrolment(
-        self, body: types.GivenInvitation, *, idempotency_key: str | None = None
-    ) -> types.Ceremony:
+    def begin_operator_enrolment(self, body: types.GivenInvitation) -> types.Ceremony:
         """Ask what passkey to create for an invitation."""
         return self._send(
-            "POST",
-            "/v1/operator-enrolments/options",
-            answer=types.Ceremony,
-            body=body,
-            key=idempotency_key,
+            "POST", "/v1/operator-enrolments/options", answer=types.Ceremony, body=body
         )
 
-    def enrol_operator(
-        self, body: types.Enrolment, *, idempotency_key: str | None = None
-    ) -> types.PasskeyBody:
+    def enrol_operator(self, body: types.Enrolment) -> types.PasskeyBody:
         """Enrol the first passkey by an invitation."""
-        return self._send(
-            "POST",
-            "/v1/operator-enrolments",
-            answer=types.PasskeyBody,
-            body=body,
-            key=idempotency_key,
-        )
+        return self._send("POST", "/v1/operator-enrolments", answer=types.PasskeyBody, body=body)
 
     def begin_operator_passkey(
         self, *, idempotency_key: str | None = None, ordered_at: int | None = None
@@ -436,19 +414,13 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
-    def begin_operator_session(self, *, idempotency_key: str | None = None) -> types.Ceremony:
+    def begin_operator_session(self) -> types.Ceremony:
         """Ask what a passkey is to sign to log in."""
-        return self._send(
-            "POST", "/v1/operator-sessions/options", answer=types.Ceremony, key=idempotency_key
-        )
+        return self._send("POST", "/v1/operator-sessions/options", answer=types.Ceremony)
 
-    def log_operator_in(
-        self, body: types.GivenAnswer, *, idempotency_key: str | None = None
-    ) -> types.NewSession:
+    def log_operator_in(self, body: types.GivenAnswer) -> types.NewSession:
         """Log in by a passkey."""
-        return self._send(
-            "POST", "/v1/operator-sessions", answer=types.NewSession, body=body, key=idempotency_key
-        )
+        return self._send("POST", "/v1/operator-sessions", answer=types.NewSession, body=body)
 
     def list_operator_sessions(self) -> types.SessionList:
         """List your sessions."""
@@ -697,13 +669,9 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
-    def issue_token(
-        self, body: types.TokenRequest, *, idempotency_key: str | None = None
-    ) -> types.AccessToken:
+    def issue_token(self, body: types.TokenRequest) -> types.AccessToken:
         """Give a partner an access token (RFC 6749, client_credentials)."""
-        return self._send(
-            "POST", "/v1/oauth/token", answer=types.AccessToken, form=body, key=idempotency_key
-        )
+        return self._send("POST", "/v1/oauth/token", answer=types.AccessToken, form=body)
 
     def register_partner(
         self,
@@ -859,33 +827,19 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
-    def sign_up(
-        self, body: types.NewSignUp, *, idempotency_key: str | None = None
-    ) -> types.CodeSent:
+    def sign_up(self, body: types.NewSignUp) -> types.CodeSent:
         """Ask for the code that opens an account; it is mailed."""
-        return self._send(
-            "POST", "/v1/sign-ups", answer=types.CodeSent, body=body, key=idempotency_key
-        )
+        return self._send("POST", "/v1/sign-ups", answer=types.CodeSent, body=body)
 
-    def activate(
-        self, code_id: str, body: types.Activation, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    def activate(self, code_id: str, body: types.Activation) -> types.Tokens:
         """Open an account by its code, on the device whose key proves this request."""
         return self._send(
-            "POST",
-            f"/v1/sign-ups/{path_part(code_id)}/activation",
-            answer=types.Tokens,
-            body=body,
-            key=idempotency_key,
+            "POST", f"/v1/sign-ups/{path_part(code_id)}/activation", answer=types.Tokens, body=body
         )
 
-    def begin_recovery(
-        self, body: types.NewSignUp, *, idempotency_key: str | None = None
-    ) -> types.CodeSent:
+    def begin_recovery(self, body: types.NewSignUp) -> types.CodeSent:
         """Ask for the code that begins a recovery; it is mailed."""
-        return self._send(
-            "POST", "/v1/recoveries", answer=types.CodeSent, body=body, key=idempotency_key
-        )
+        return self._send("POST", "/v1/recoveries", answer=types.CodeSent, body=body)
 
     def stop_recovery(
         self, *, idempotency_key: str | None = None, ordered_at: int | None = None
@@ -899,47 +853,27 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
-    def recover(
-        self, code_id: str, body: types.RecoveryProof, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    def recover(self, code_id: str, body: types.RecoveryProof) -> types.Tokens:
         """Recover an account by its code and a second proof; it cools off then."""
         return self._send(
-            "POST",
-            f"/v1/recoveries/{path_part(code_id)}/proof",
-            answer=types.Tokens,
-            body=body,
-            key=idempotency_key,
+            "POST", f"/v1/recoveries/{path_part(code_id)}/proof", answer=types.Tokens, body=body
         )
 
-    def begin_log_in(self, *, idempotency_key: str | None = None) -> types.Challenge:
+    def begin_log_in(self) -> types.Challenge:
         """Ask for a challenge that any passkey of the bank may answer."""
-        return self._send(
-            "POST", "/v1/log-ins/challenges", answer=types.Challenge, key=idempotency_key
-        )
+        return self._send("POST", "/v1/log-ins/challenges", answer=types.Challenge)
 
-    def log_in_by_passkey(
-        self, body: types.PasskeyLogIn, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    def log_in_by_passkey(self, body: types.PasskeyLogIn) -> types.Tokens:
         """Log in by a passkey, on the device whose key proves this request."""
-        return self._send(
-            "POST", "/v1/log-ins/passkey", answer=types.Tokens, body=body, key=idempotency_key
-        )
+        return self._send("POST", "/v1/log-ins/passkey", answer=types.Tokens, body=body)
 
-    def log_in_by_password(
-        self, body: types.PasswordLogIn, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    def log_in_by_password(self, body: types.PasswordLogIn) -> types.Tokens:
         """Log in by password and a second code, on the device that proves this request."""
-        return self._send(
-            "POST", "/v1/log-ins/password", answer=types.Tokens, body=body, key=idempotency_key
-        )
+        return self._send("POST", "/v1/log-ins/password", answer=types.Tokens, body=body)
 
-    def refresh_tokens(
-        self, body: types.TokenRefresh, *, idempotency_key: str | None = None
-    ) -> types.Tokens:
+    def refresh_tokens(self, body: types.TokenRefresh) -> types.Tokens:
         """Take new tokens for a refresh token, which is good once."""
-        return self._send(
-            "POST", "/v1/tokens/refresh", answer=types.Tokens, body=body, key=idempotency_key
-        )
+        return self._send("POST", "/v1/tokens/refresh", answer=types.Tokens, body=body)
 
     def list_sessions(self) -> types.OwnSessions:
         """List the sessions of this customer that live."""

@@ -83,10 +83,8 @@ def refusals_of(operation: web.Operation) -> tuple[type[Refusal], ...]:
             own += [web.errors.BodyMalformed, web.errors.BodyInvalid]
     else:
         own.append(web.errors.BodyUnexpected)
-    if operation.method != "GET":
-        own.append(web.errors.IdempotencyKeyMalformed)
-        if operation.scope is not None:
-            own.append(InstantMalformed)
+    if operation.method != "GET" and operation.scope is not None:
+        own += [web.errors.IdempotencyKeyMalformed, InstantMalformed]
     if operation.moves_money:
         own += [web.errors.IdempotencyKeyMissing, *signatures.REFUSALS]
     if operation.network_per_s is not None:
@@ -182,28 +180,25 @@ def _without_null(schema: Json) -> Json:
 
 
 def _header_parameters(operation: web.Operation) -> list[Json]:
-    if operation.method == "GET":
+    # Strangers have no keys: whatever they send as one is not read.
+    if operation.method == "GET" or operation.scope is None:
         return []
-    parameters: list[Json] = [
+    return [
         {
             "name": "Idempotency-Key",
             "in": "header",
             "required": operation.moves_money,
             "description": "Chosen by the caller; the same key and body give the same answer.",
             "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-        }
+        },
+        {
+            "name": "Scudo-Ordered-At",
+            "in": "header",
+            "required": False,
+            "description": "Time that the log shall have; needs the scope clock:drive.",
+            "schema": {"type": "string", "format": "date-time"},
+        },
     ]
-    if operation.scope is not None:
-        parameters.append(
-            {
-                "name": "Scudo-Ordered-At",
-                "in": "header",
-                "required": False,
-                "description": "Time that the log shall have; needs the scope clock:drive.",
-                "schema": {"type": "string", "format": "date-time"},
-            }
-        )
-    return parameters
 
 
 def _successes(operation: web.Operation, schema_of: Mapping[str, Json]) -> Json:
