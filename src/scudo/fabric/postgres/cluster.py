@@ -24,7 +24,8 @@ UPGRADED: Final = "data.upgraded"
 #: Most memory that PostgreSQL's own cache takes, and its share on a small machine.
 SHARED_BUFFERS_MIB_MAX: Final = 512
 MEMORY_SHARE: Final = 8
-CONNECTIONS_MAX: Final = 60
+#: A bank at work holds about twenty; the auditor, commands and a console come beside it.
+CONNECTIONS_MAX: Final = 200
 
 #: Settings of every embedded bank. Why each differs from the default:
 #: * full checkpoints are rare, so that few commits carry whole pages into the WAL;
