@@ -73,7 +73,7 @@ APPROVED = frozenset(
     }
 )
 #: RFC 6238 as authenticators know it; a code is worth nothing after 90 seconds.
-SHA1_HERE = {"identity/customers/passwords.py"}
+SHA1_HERE = {"identity/customers/passwords.py", "simulation/bench/identity.py"}
 #: What is no algorithm: errors, encodings, certificates as values.
 BESIDE = frozenset(
     {
@@ -85,11 +85,20 @@ BESIDE = frozenset(
         "PrivateFormat",
         "PublicFormat",
         "UnsupportedAlgorithm",
+        "decode_dss_signature",
         "encode_dss_signature",
+        "serialization",
         "x509",
     }
 )
 HASHES = frozenset({"blake2b", "blake2s", "file_digest", "sha256", "sha512"})
+#: Scripts of pages, what makes code or HTML of texts in them, and what outlives a page.
+SCRIPTS = sorted(PACKAGE.rglob("*.js"))
+SCRIPTS_NEVER = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|postMessage"
+    r"|__proto__|\w\[(?![\"'])[^\]]+\]\s*=[^=]"
+)
+STORAGE = re.compile(r"localStorage|sessionStorage|indexedDB|document\.cookie|\bcaches\b")
 #: Imports that mean: this file does cryptography.
 CRYPTOGRAPHY = frozenset(
     {
@@ -204,6 +213,33 @@ class TestDangers:
         text = "import random\nimport pickle"
 
         assert dangers(text, name="simulation/day.py") == {"pickle"}
+
+
+class TestPages:
+    def test_put_texts_in_as_texts(self) -> None:
+        """No script of a page makes HTML or code of a text, or names a member by a text."""
+        found = {place(path): SCRIPTS_NEVER.findall(path.read_text()) for path in SCRIPTS}
+
+        assert found
+        assert {name: what for name, what in found.items() if what} == {}
+
+    def test_keep_nothing_in_the_browser(self) -> None:
+        """No script of a page writes to any storage that outlives it."""
+        found = {place(path): STORAGE.findall(path.read_text()) for path in SCRIPTS}
+
+        assert {name: what for name, what in found.items() if what} == {}
+
+    @pytest.mark.parametrize(
+        "text", ["a.innerHTML = b", "eval(a)", "new Function(a)", "a[b] = c", "document.write(a)"]
+    )
+    def test_are_found_when_they_do(self, text: str) -> None:
+        """Each way is found."""
+        assert SCRIPTS_NEVER.search(text)
+
+    @pytest.mark.parametrize("text", ["localStorage.a = b", "document.cookie", "indexedDB.open(a)"])
+    def test_are_found_when_they_keep(self, text: str) -> None:
+        """Each storage is found."""
+        assert STORAGE.search(text)
 
 
 class TestCryptography:

@@ -267,6 +267,21 @@ class TestOrders:
         assert "Ann" not in str(line)
 
 
+class TestAccess:
+    def test_that_is_refused_leaves_a_trace(self, desk):
+        """Who asked for an operation without its scope is told to the log, without the request."""
+        body = b'{"title":"Ann Other","amount":1}'
+
+        with structlog.testing.capture_logs() as lines:
+            desk.ask("POST", "/v1/notes", token=TOKEN["reader"], headers=KEYED, body=body)
+            desk.ask("GET", "/v1/notes", token=TOKEN["reader"])
+
+        (line,) = lines
+        assert (line["event"], line["operation"]) == ("access_refused", "write_note")
+        assert (line["client"], line["scope"]) == ("client:1", "notes:write")
+        assert "Ann" not in str(line)
+
+
 class TestFailures:
     def test_are_answered_with_a_trace_and_without_the_cause(self, desk):
         """A bug becomes a 500 that names its log line, quotes nothing, and says what to do."""
@@ -325,7 +340,10 @@ class TestHealth:
         """Readiness lists what was looked at."""
         answer = desk.ask("GET", "/health/ready")
 
-        assert answer.json == {"status": "ready", "checks": [{"name": "store", "is_ok": True}]}
+        assert answer.json == {
+            "status": "ready",
+            "checks": [{"name": "store", "is_ok": True, "is_vital": True}],
+        }
 
     def test_names_what_is_not(self, desk):
         """A failing check makes it 503 and is named."""

@@ -64,6 +64,9 @@ def test_a_passkey_is_added_and_used(bank, page, tmp_path):
     page.screenshot(path=tmp_path / "inside.png")
     page.get_by_role("button", name="Log out everywhere").click()
     page.get_by_text("You are logged out everywhere.").wait_for()
+    kept = "[localStorage.length, sessionStorage.length, document.cookie.length]"
+    assert page.evaluate(kept) == [0, 0, 0]
+    assert page.locator("#customer").text_content() == ""
     page.screenshot(path=tmp_path / "outside.png")
     page.get_by_role("button", name="Log in with a passkey").click()
     page.get_by_text("You are logged in.").wait_for()

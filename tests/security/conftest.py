@@ -26,6 +26,15 @@ from scudo.identity import SCOPES
 
 #: Stands in every text that these suites send: no line of the log may hold it.
 MARK: Final = "Mallory"
+#: Events that tell of requests and not of their effects.
+TRAIL: Final = frozenset(
+    {
+        "governance.act.recorded.v1",
+        "governance.anomaly.found.v1",
+        "identity.operator.refused.v1",
+        "identity.operator.scope_used.v1",
+    }
+)
 _SECRETS: Final = re.compile(r"scudo_[\w-]{20,}|PRIVATE KEY|Bearer |DPoP |eyJ[\w-]{8,}")
 Scan = Callable[[str], list[str]]
 
@@ -151,10 +160,15 @@ def entitled(
 
 
 @pytest.fixture
-def unchanged(served: Served) -> Callable[[], bool]:
-    """Whether nothing was written to the log since the test began."""
+def unchanged(served: Served, banks_own: Any) -> Callable[[], bool]:
+    """Whether the log tells of nothing since the test began but of who was refused."""
     before = served.bank.conveyor.head.position
-    return lambda: served.bank.conveyor.head.position == before
+
+    def is_so() -> bool:
+        events = banks_own.get("/v1/events", after=before, limit=500).json()["items"]
+        return {event["type"] for event in events} <= TRAIL
+
+    return is_so
 
 
 @pytest.fixture(scope="module")

@@ -184,10 +184,16 @@ OPERATIONS: Final = tuple(
 )
 #: What needs a token.
 GUARDED: Final = tuple(operation for operation in OPERATIONS if operation.scope is not None)
+#: What is for sessions of customers only, whose every request their device signs.
+OF_SESSIONS: Final = tuple(
+    one for one in OPERATIONS if one.scope in {"self:manage", "payments:confirm"}
+)
 #: Callbacks: their bodies are read once their signature is good.
 SIGNED: Final = tuple(one for one in OPERATIONS if one.path.startswith("/v1/inbound/"))
-#: What takes JSON from whoever may ask.
-WITH_BODY: Final = tuple(one for one in OPERATIONS if one.takes_json and one not in SIGNED)
+#: What strangers, clients and operators may ask.
+WITHIN_REACH: Final = tuple(one for one in OPERATIONS if one not in OF_SESSIONS + SIGNED)
+#: What takes JSON from them.
+WITH_BODY: Final = tuple(one for one in WITHIN_REACH if one.takes_json)
 #: Prefixes of all ids that any request names.
 PREFIXES: Final = frozenset(
     prefix

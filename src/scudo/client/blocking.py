@@ -899,6 +899,18 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
+    def end_customer_sessions(
+        self, customer_id: str, *, idempotency_key: str | None = None, ordered_at: int | None = None
+    ) -> None:
+        """End all sessions of a customer, for the bank."""
+        return self._send(
+            "DELETE",
+            f"/v1/customers/{path_part(customer_id)}/sessions",
+            answer=type(None),
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
     def begin_passkey(
         self, *, idempotency_key: str | None = None, ordered_at: int | None = None
     ) -> types.Challenge:

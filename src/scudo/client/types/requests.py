@@ -364,9 +364,13 @@ class NewPasskeyBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class NewPassword(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The password from now on."""
+    """The password from now on; `current_password` is the one before, if there is one.
+
+    Instead of the one before a step-up for credentials may be named.
+    """
 
     password: str
+    current_password: str | None = None
     step_up_id: str | None = None
 
 

@@ -149,12 +149,20 @@ class ChallengeUnknown(Refusal):
     next_step = "Ask for a new challenge and answer it within five minutes."
 
 
+class PasswordUnproven(Refusal):
+    """Raised when a password is to be changed without the one before, or a step-up."""
+
+    code = "password_unproven"
+    kind = "unauthenticated"
+    next_step = "Send the current password, or pass a step-up for credentials and name it."
+
+
 class PasswordTooWeak(Refusal):
-    """Raised when a password is too short, too long, or easy to guess by rule."""
+    """Raised when a password is too short, too long, or easy to guess."""
 
     code = "password_too_weak"
     kind = "unprocessable"
-    next_step = "Choose 12 to 128 characters that are neither your address nor a repetition."
+    next_step = "Choose 12 to 128 characters that say something nobody else would think of."
 
 
 class CredentialLimit(Refusal):

@@ -18,6 +18,7 @@ import msgspec
 
 from scudo.identity.customers.errors import AddressMalformed, PasswordTooWeak
 from scudo.identity.customers.model import Act, Assurance, Session, Terms
+from scudo.identity.weak_passwords import is_about_the_bank, is_common
 from scudo.kernel import SECOND_US, ids
 
 _ADDRESS: Final = re.compile(
@@ -63,14 +64,12 @@ def read_address(text: str) -> str:
 
 
 def demand_strong(password: str, *, address: str | None) -> None:
-    """Look whether a password is long enough and not guessed by a rule.
-
-    What is not done: it is not compared with lists of passwords that were stolen elsewhere;
-    second factors and throttling stand against guessing.
+    """Look whether a password is long enough, and not one that guessers try first.
 
     Raises:
         PasswordTooWeak: if it is one of 12 to 128 characters no longer, holds the address or
-            is its name, repeats few characters, or counts up or down.
+            is its name, repeats few characters, counts up or down, is one that many people
+            had, or says little more than words of this bank.
     """
     message = None
     folded = password.casefold()
@@ -86,6 +85,10 @@ def demand_strong(password: str, *, address: str | None) -> None:
         message = "the password repeats itself"
     elif steps in ({1}, {-1}):
         message = "the password counts up or down"
+    elif is_common(password):
+        message = "many people had this password, and it was stolen from some of them"
+    elif is_about_the_bank(password):
+        message = "the password says little more than words of this bank"
     if message is not None:
         raise PasswordTooWeak(message, field="password")
 

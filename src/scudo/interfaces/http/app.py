@@ -214,6 +214,21 @@ class Application:
             self._authorise(client, operation, call)
         return call
 
+    def _tell_refused_access(self, operation: web.Operation, client: web.Principal) -> None:
+        """Leave a trace of who asked for what it may not do; who floods is slowed down first.
+
+        Raises:
+            RateLimited: if the client asks more often than its limit.
+        """
+        wait_s = self._rates.take(client, operation, now_ns=perf_counter_ns())
+        _demand_patience(wait_s, "this client asks more often than its limit")
+        _log.warning(
+            "access_refused",
+            operation=operation.name,
+            client=f"{client.kind.name.lower()}:{client.id:x}",
+            scope=operation.scope,
+        )
+
     def _admit_stranger(self, operation: web.Operation, arrival: web.Arrival) -> web.Principal:
         now_ns = perf_counter_ns()
         wait_s = self._rates.take_stranger(arrival.network, operation, now_ns=now_ns)
@@ -230,7 +245,8 @@ class Application:
             )
         if client.kind is web.PrincipalKind.OPERATOR:
             self._authorise(client, route.operation, None)
-        else:
+        elif scope not in client.scopes:
+            self._tell_refused_access(route.operation, client)
             _demand_scope(client, scope)
         if route.operation.is_bank_wide and client.customer is not None:
             message = "a client that is bound to one customer may not do this"

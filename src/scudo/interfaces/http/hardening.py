@@ -12,21 +12,23 @@ Source:
 from collections.abc import Sequence
 from typing import Final
 
-_POLICY_NAME: Final = b"content-security-policy"
 _POLICY: Final = (
     b"default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; "
     b"frame-ancestors 'none'; sandbox"
 )
-_REST: Final = (
+#: For answers that say nothing of this themselves.
+ALWAYS: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
+    (b"content-security-policy", _POLICY),
 )
-#: For answers that bring no policy.
-ALWAYS: Final = (*_REST, (_POLICY_NAME, _POLICY))
 
 
 def always(own: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
     """What an answer with these headers says besides."""
-    return _REST if any(name == _POLICY_NAME for name, _ in own) else ALWAYS
+    if not own:
+        return ALWAYS
+    names = {name for name, _ in own}
+    return tuple(line for line in ALWAYS if line[0] not in names)

@@ -1,5 +1,7 @@
 """What customers log in by, how it changes, and what guards against guessing and theft of it."""
 
+from base64 import b32decode
+
 import pytest
 from tests.customers import account, new_address
 from tests.totp import totp_code
@@ -69,7 +71,7 @@ class TestPassword:
             {"password": ""},
             {"code": None},
             {"code": "wrong"},
-            {"recovery_code": "AAAAA-AAAAA", "code": None},
+            {"recovery_code": "AAAAAA-AAAAAA-AAAAAA-AAAAAA", "code": None},
             {"email": "nobody@example.com"},
         ],
     )
@@ -100,7 +102,8 @@ class TestPassword:
         other = bank.device(passkeys=owner.passkeys)
         other.log_in()
 
-        changed = owner.send("PUT", "/v1/password", {"password": "another horse 4712"})
+        body = {"password": "another horse 4712", "current_password": PASSWORD}
+        changed = owner.send("PUT", "/v1/password", body)
 
         assert changed.status_code == 204
         assert code(other.get("/v1/me")) == (401, "token_unknown")
@@ -110,10 +113,47 @@ class TestPassword:
         assert code(log_in(other, email=owner.address, code=totp_code(owner.seed))) == REFUSED
 
     @pytest.mark.parametrize(
-        "password", ["short", "x" * 129, "aaaaaaaaaaaaaaaa", "abcabcabcabcabc", "abcdefghijklmnop"]
+        "bend",
+        [str.upper, str.title, lambda p: f"{p} ", lambda p: f" {p}", lambda p: p[:-1]],
+        ids=["capitals", "title", "space after", "space before", "cut"],
+    )
+    def test_is_compared_as_it_came(self, owner, bank, bend):
+        """Nothing is folded, trimmed or cut off."""
+        body = {"password": bend(PASSWORD), "code": totp_code(owner.seed)}
+
+        refused = log_in(bank.device(), email=owner.address, **body)
+
+        assert code(refused) == REFUSED
+
+    @pytest.mark.parametrize("current", [{}, {"current_password": "another horse 4712"}])
+    def test_is_not_changed_without_the_one_before(self, owner, bank, current):
+        """A session alone changes no password; who tries is told to the log, and slowed down."""
+        body = {"password": "a third horse 4713", **current}
+
+        refused = [owner.send("PUT", "/v1/password", body) for _ in range(12)]
+
+        assert code(refused[0]) == (401, "password_unproven")
+        assert code(refused[-1]) == (429, "too_many_attempts")
+        acts = bank.events("governance.act.recorded.v1")
+        assert ("identity.set_password", "password_unproven") in {
+            (act["act"], act["result"]) for act in acts
+        }
+        assert log_in(bank.device(), email=owner.address, code=totp_code(owner.seed)).is_success
+
+    @pytest.mark.parametrize(
+        "password",
+        [
+            "short",
+            "x" * 129,
+            "aaaaaaaaaaaaaaaa",
+            "abcabcabcabcabc",
+            "abcdefghijklmnop",
+            "1qaz2wsx3edc",
+            "Scudo-Bank-2026",
+        ],
     )
     def test_that_a_rule_guesses_is_refused(self, customer, password):
-        """Too short, too long, repeated or counted: refused."""
+        """Too short, too long, repeated, counted, common or about the bank: refused."""
         refused = customer.send("PUT", "/v1/password", {"password": password})
 
         assert code(refused) == (422, "password_too_weak")
@@ -219,6 +259,13 @@ class TestPasskey:
 
 
 class TestTotp:
+    def test_gives_recovery_codes_of_120_random_bits(self, owner):
+        """Ten codes of fifteen random bytes each, none like another."""
+        made = {b32decode(code.replace("-", "")) for code in owner.recovery}
+
+        assert len(made) == 10
+        assert {len(secret) for secret in made} == {15}
+
     def test_is_confirmed_by_its_own_code(self, bank):
         """A wrong code confirms nothing, and the seed is forgotten."""
         device = bank.signed_up()
@@ -342,7 +389,7 @@ class TestRecovery:
 
         assert self.recover(device, owner, code_id, number, **proof).status_code == 201
 
-    @pytest.mark.parametrize("proof", [{}, {"recovery_code": "AAAAA-AAAAA"}])
+    @pytest.mark.parametrize("proof", [{}, {"recovery_code": "AAAAAA-AAAAAA-AAAAAA-AAAAAA"}])
     def test_by_mail_alone_is_refused(self, owner, bank, proof):
         """The mailbox alone, or with a wrong code, gives no account back; the code is used."""
         device, code_id, number = self.begin(bank, owner)

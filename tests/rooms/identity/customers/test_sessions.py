@@ -205,6 +205,24 @@ class TestSessions:
         assert code(second.renew()) == (401, "refresh_refused")
         assert first.get("/v1/me").status_code == 200
 
+    def test_are_ended_by_the_bank(self, bank):
+        """The bank's own people end all sessions of a customer, and of nobody else."""
+        first, other = bank.signed_up(), bank.signed_up()
+        clerk, unknown = bank.clerk(), "cus_7fffffffffffffff"
+
+        ended = clerk.delete(f"/v1/customers/{first.customer}/sessions")
+
+        assert ended.status_code == 204
+        assert code(first.get("/v1/me")) == (401, "token_unknown")
+        assert code(first.renew()) == (401, "refresh_refused")
+        assert other.get("/v1/me").status_code == 200
+        assert code(clerk.delete(f"/v1/customers/{unknown}/sessions")) == (
+            404,
+            "customer_not_found",
+        )
+        told = [e["code"] for e in bank.events("identity.session.ended.v1")]
+        assert "ended_by_bank" in told
+
     def test_are_ended_all_at_once(self, bank):
         """Ending all ends this one too."""
         first = bank.signed_up()

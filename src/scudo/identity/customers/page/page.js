@@ -48,7 +48,10 @@ async function ask(method, path, body, again = true) {
 async function show() {
   element("entering").hidden = Boolean(tokens);
   element("inside").hidden = !tokens;
-  if (!tokens) return;
+  if (!tokens) {
+    for (const id of ["customer", "assurance", "passkeys"]) element(id).textContent = "";
+    return;
+  }
   const me = await ask("GET", "/v1/me");
   element("customer").textContent = me.customer_id;
   element("assurance").textContent = { mail: "by a mailed code", passkey: "by a passkey" }[me.assurance]

@@ -16,11 +16,13 @@ from scudo.identity.customers.errors import (
     FreshProofNeeded,
     PasswordsBusy,
     PasswordTooWeak,
+    PasswordUnproven,
     SessionOver,
     StepUpNeeded,
+    TooManyAttempts,
 )
 from scudo.identity.customers.logic import demand_strong, number_of
-from scudo.identity.customers.model import RECOVERY_CODES
+from scudo.identity.customers.model import RECOVERY_CODES, Assurance
 from scudo.identity.customers.office import Office, code_digest
 from scudo.identity.customers.passwords import matching_step, new_seed, seed_uri
 from scudo.identity.customers.persons import EMAIL, TOTP_SEED
@@ -42,13 +44,15 @@ from scudo.identity.customers.routes.wire import (
     assurance_name,
     optional_id,
 )
+from scudo.identity.customers.throttle import DEVICE
 from scudo.identity.passkeys import PasskeyInvalid, registration_options, verify_new
 from scudo.kernel import Prefix, Refusal, ids, rfc3339
 
 _FIRST_REFUSAL: Final = 400
 _STEP_UP: Final = "step_up_id"
-#: 50 bits, in two groups that are easy to read out.
-_RECOVERY_CHARACTERS: Final = 10
+#: 120 bits, so that a fast hash may keep them (ASVS 6.5.2), in groups that can be read out.
+_RECOVERY_BYTES: Final = 15
+_RECOVERY_GROUP: Final = 6
 _CHANGED_TEXT: Final = """\
 The way in which you log in was changed: {what}.
 
@@ -130,11 +134,36 @@ class _CredentialDesk:
         office = self._office
         body: NewPassword = call.body
         step_up = optional_id(Prefix.STEP_UP, body.step_up_id, _STEP_UP)
+        if not step_up:
+            await self._demand_current(call, body.current_password)
         address = await office.ports.persons.read(_customer(call), EMAIL)
         demand_strong(body.password, address=address)
         hashed = await office.passwords.hash(body.password)
         command = SetPassword(office.own_session(call), _customer(call), hashed, step_up)
         return await self._change(call, command, web.Reply(204), "the password was set")
+
+    async def _demand_current(self, call: web.Call, current: str | None) -> None:
+        """See that who changes a password knows the one before.
+
+        There is none to know before the first, and nobody knows it after a recovery, whose
+        cooling off stands in its place.
+
+        Raises:
+            PasswordUnproven: if it is not known.
+            TooManyAttempts: if it was guessed at too often in this session.
+        """
+        office = self._office
+        session = await office.session(call)
+        account = await office.account(session.customer)
+        if not account.password or session.assurance == Assurance.RECOVERED:
+            return
+        keys = [(DEVICE, "password", office.own_session(call))]
+        office.throttle.take(keys)
+        if not await office.passwords.verify(account.password, current or ""):
+            refusal = PasswordUnproven("the current password is not this", field="current_password")
+            await office.failed(call, "identity.set_password", refusal, device=session.token)
+            raise refusal
+        office.throttle.forgive(keys)
 
     async def begin_totp(self, call: web.Call) -> web.Reply:
         office = self._office
@@ -184,8 +213,8 @@ def _customer(call: web.Call) -> int:
 
 
 def _new_recovery_code() -> str:
-    text = b32encode(secrets.token_bytes(8)).decode("ascii")[:_RECOVERY_CHARACTERS]
-    return f"{text[:5]}-{text[5:]}"
+    text = b32encode(secrets.token_bytes(_RECOVERY_BYTES)).decode("ascii")
+    return "-".join(text[at : at + _RECOVERY_GROUP] for at in range(0, len(text), _RECOVERY_GROUP))
 
 
 def credential_operations(office: Office) -> tuple[web.Operation, ...]:
@@ -223,7 +252,7 @@ def credential_operations(office: Office) -> tuple[web.Operation, ...]:
             handler=desk.set_password,
             answers={204: None},
             body=NewPassword,
-            refusals=(PasswordTooWeak, PasswordsBusy, *changing),
+            refusals=(PasswordTooWeak, PasswordUnproven, PasswordsBusy, TooManyAttempts, *changing),
         ),
         web.Operation(
             method="POST",

@@ -27,6 +27,7 @@ from scudo.identity.customers.routes.wire import (
     STRANGER_REFUSALS,
     TAG,
     Challenge,
+    CustomerIdText,
     OwnSession,
     OwnSessions,
     PasskeyLogIn,
@@ -39,6 +40,7 @@ from scudo.identity.customers.routes.wire import (
 )
 from scudo.identity.customers.throttle import ACCOUNT, DEVICE, NETWORK, Key
 from scudo.identity.customers.tokens import new_refresh_token, refresh_digest
+from scudo.identity.errors import CustomerNotFound
 from scudo.identity.passkeys import (
     AssertionInvalid,
     authentication_options,
@@ -199,6 +201,21 @@ class _LogInDesk:
     async def end_all(self, call: web.Call) -> web.Reply:
         return await self._end(call, 0)
 
+    async def end_all_of(self, call: web.Call) -> web.Reply:
+        """End all sessions of a customer for the bank: of one who calls, or is in danger.
+
+        Raises:
+            CustomerNotFound: if there is none who ever logged in.
+        """
+        office = self._office
+        number = ids.parse(Prefix.CUSTOMER, call.path["customer_id"], field="customer_id")
+        if await office.find(office.store.accounts, number) is None:
+            message = "there is no customer with sessions of this number"
+            raise CustomerNotFound(message, field="customer_id")
+        command = EndSessions(NOBODY, number, 0, "ended_by_bank")
+        answer = await office.submit(command, call)
+        return web.Reply(answer.status, answer.body or None)
+
     async def _end(self, call: web.Call, which: int) -> web.Reply:
         office = self._office
         assert call.client.customer is not None, "a session is a customer's"
@@ -317,5 +334,18 @@ def _sessions(desk: _LogInDesk) -> tuple[web.Operation, ...]:
             handler=desk.end_all,
             answers={204: None},
             refusals=ending,
+        ),
+        web.Operation(
+            method="DELETE",
+            path="/v1/customers/{customer_id}/sessions",
+            name="end_customer_sessions",
+            summary="End all sessions of a customer, for the bank",
+            tag=TAG,
+            scope="customers:write",
+            is_bank_wide=True,
+            handler=desk.end_all_of,
+            answers={204: None},
+            path_types={"customer_id": CustomerIdText},
+            refusals=(ids.IdMalformed, CustomerNotFound, *web.READ_REFUSALS, *web.SUBMIT_REFUSALS),
         ),
     )

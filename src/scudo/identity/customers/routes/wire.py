@@ -34,7 +34,7 @@ Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 MailedCodeText = Annotated[str, msgspec.Meta(pattern="^[0-9]{8}$", max_length=8)]
 TotpText = Annotated[str, msgspec.Meta(pattern="^[0-9]{6}$", max_length=6)]
-RecoveryText = Annotated[str, msgspec.Meta(pattern="^[A-Z2-7]{5}-[A-Z2-7]{5}$", max_length=11)]
+RecoveryText = Annotated[str, msgspec.Meta(pattern="^([A-Z2-7]{6}-){3}[A-Z2-7]{6}$", max_length=27)]
 #: ISO 3166-1 numeric code.
 Country = Annotated[int, msgspec.Meta(ge=1, le=999)]
 AssuranceName = Literal["mail", "recovered", "password", "passkey"]
@@ -138,9 +138,13 @@ class StepUpQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The password from now on."""
+    """The password from now on; `current_password` is the one before, if there is one.
+
+    Instead of the one before a step-up for credentials may be named.
+    """
 
     password: Password
+    current_password: Password | None = None
     step_up_id: StepUpIdText | None = None
 
 
