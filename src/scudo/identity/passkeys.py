@@ -30,11 +30,11 @@ from webauthn.helpers.structs import (
 from scudo.kernel import Refusal
 
 CHALLENGE_BYTES: Final = 32
-#: Of these a browser takes the first that its authenticator can: ES256, EdDSA, RS256.
+#: Of these a browser takes the first that its authenticator can: ES256, EdDSA. RSA is left out:
+#: its keys are shorter than 128 bits of strength, and its padding is the old one.
 ALGORITHMS: Final = (
     COSEAlgorithmIdentifier.ECDSA_SHA_256,
     COSEAlgorithmIdentifier.EDDSA,
-    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
 )
 #: How long a browser should wait for the user: a hint to it, milliseconds.
 _TIMEOUT_MS: Final = 300_000

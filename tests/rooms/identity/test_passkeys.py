@@ -73,6 +73,12 @@ class TestNewPasskey:
         assert [c["id"] for c in options["excludeCredentials"]] == [bytes_to_base64url(known.id)]
         assert base64url_to_bytes(options["challenge"]) == b"c" * 32
 
+    def test_is_asked_for_with_strong_algorithms_only(self) -> None:
+        """ES256 and EdDSA (COSE -7 and -8): no RSA, whose keys and padding are weaker."""
+        options = registration_options(PARTY, challenge=b"c" * 32, user=b"u", name="n", known=())
+
+        assert [asked["alg"] for asked in options["pubKeyCredParams"]] == [-7, -8]
+
     @pytest.mark.parametrize(
         "device",
         [
