@@ -149,7 +149,7 @@ class TestBooks:
         verdict = json.loads(done.stdout)
         assert done.returncode == 0
         assert list(verdict) == [
-            *("ok", "accounts", "transfers", "chain_length", "head", "first_bad")
+            *("ok", "rows", "accounts", "transfers", "chain_length", "head", "first_bad")
         ]
         assert verdict["ok"] is True
 

@@ -41,6 +41,13 @@ CREATE INDEX request_by_trace ON governance.request (trace);
 CREATE INDEX request_by_actor ON governance.request (actor, id);
 CREATE INDEX request_by_time ON governance.request USING brin (at);
 
-GRANT SELECT, INSERT ON governance.act TO scudo_app;
-GRANT SELECT, INSERT, DELETE ON governance.request TO scudo_app;
+-- Take requests from before a time; never those of the last thirty days, whoever asks.
+CREATE FUNCTION governance.forget_requests(before timestamptz) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM governance.request WHERE at < least(before, now() - interval '30 days')
+$$;
+REVOKE ALL ON FUNCTION governance.forget_requests(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION governance.forget_requests(timestamptz) TO scudo_app;
+
+GRANT SELECT, INSERT ON governance.act, governance.request TO scudo_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA governance TO scudo_read;

@@ -42,4 +42,4 @@ ORDER BY id DESC
 LIMIT %(limit)s;
 
 -- drop_requests: forget requests from before a time
-DELETE FROM governance.request WHERE at < %(before)s;
+SELECT governance.forget_requests(%(before)s);
