@@ -56,7 +56,13 @@ def environment_of(database: Any, home: Path) -> dict[str, str]:
         f"?host={quote(str(parts['host']), safe='')}&port={parts['port']}"
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCUDO_")}
-    return {**kept, "SCUDO_HOME": str(home), "SCUDO_DATABASE_URL": url, "SCUDO_PORT": "0"}
+    return {
+        **kept,
+        "SCUDO_HOME": str(home),
+        "SCUDO_DATABASE_URL": url,
+        "SCUDO_VAULT_DATABASE_URL": database.dsn.vault,
+        "SCUDO_PORT": "0",
+    }
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ SCUDO_WITNESS        folder that remembers every signed head of the log, best on
 SCUDO_POSTGRES_USER  user that root runs the embedded PostgreSQL as (`postgres`, else `nobody`)
 SCUDO_VAULT_USER     user that root runs the vault as (`scudo-vault`, else `nobody` or `daemon`)
 SCUDO_VAULT_PEERS    further users who may ask the vault, by name, with commas between
+SCUDO_VAULT_DATABASE_URL  how the vault reaches your PostgreSQL, as a login of its own in the role
+                     scudo_vault (SCUDO_DATABASE_URL, taking that role)
 SCUDO_ERASURES       folder for the list of erased persons, outside the database and its backups
                      (`vault/erasures` in the home)
 SCUDO_AUDIT_HOURS    within how many hours the auditor recounts all that is stored (24)
@@ -56,6 +58,7 @@ class Settings:
 
     home: Path
     database_url: str | None = None
+    vault_database_url: str | None = None
     port: int = PORT_DEFAULT
     postgres_user: str | None = None
     vault_user: str | None = None
@@ -105,6 +108,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     return Settings(
         home=_home_from(environment, is_root=is_root),
         database_url=url,
+        vault_database_url=environment.get("SCUDO_VAULT_DATABASE_URL") or None,
         port=_port_from(environment.get("SCUDO_PORT") or str(PORT_DEFAULT)),
         postgres_user=environment.get("SCUDO_POSTGRES_USER") or None,
         vault_user=environment.get("SCUDO_VAULT_USER") or None,

@@ -97,7 +97,7 @@ class Guard:
 
     def _start(self) -> None:
         account = vaulting.account_of(self._server, self._settings)
-        dsn = self._server.start().vault
+        dsn = vaulting.dsn_of(self._server, self._settings)
         self._process = vaulting.start(self._settings, dsn=dsn, account=account)
         self.starts += 1
 

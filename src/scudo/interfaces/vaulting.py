@@ -266,10 +266,17 @@ def _demand_answering(running: VaultProcess, launch: Launch) -> None:
         raise refusal(told.message or "the vault's process ended as it began")
 
 
+def dsn_of(server: postgres.Server, settings: environment.Settings) -> str:
+    """How the vault reaches the bank's database, which is started."""
+    own = server.start().vault
+    return settings.vault_database_url or own
+
+
 @contextlib.contextmanager
 def running(settings: environment.Settings, *, server: postgres.Server) -> Iterator[VaultProcess]:
     """Run the vault beside a database that is started and migrated."""
-    process = start(settings, dsn=server.start().vault, account=account_of(server, settings))
+    account = account_of(server, settings)
+    process = start(settings, dsn=dsn_of(server, settings), account=account)
     try:
         yield process
     finally:
