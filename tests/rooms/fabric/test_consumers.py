@@ -148,6 +148,10 @@ class TestConsumerRunner:
 
     def test_raises_the_alarm_that_operators_see(self, effects: Database, tmp_path: Path) -> None:
         """The running consumers of a bank report a gap by name, and readiness looks at it."""
+        every = {
+            *("decisions.alerts", "decisions.rescoring"),
+            *("governance.acts", "governance.anomalies"),
+        }
 
         async def scenario() -> set[str]:
             async with opened(effects.dsn, tmp_path) as (bank, _):
@@ -159,7 +163,7 @@ class TestConsumerRunner:
                     superuser.execute("UPDATE fabric.consumer SET position = 0")
                     superuser.execute("DELETE FROM fabric.log_entry WHERE position = 1")
                 for _ in range(200):
-                    if len(bank.consumers.alarms) == 2:
+                    if bank.consumers.alarms == every:
                         break
                     await asyncio.sleep(0.02)
                 return bank.consumers.alarms
@@ -170,7 +174,7 @@ class TestConsumerRunner:
             )
             assert answer.status == 201
 
-        assert asyncio.run(scenario()) == {"decisions.alerts", "decisions.rescoring"}
+        assert asyncio.run(scenario()) == every
 
 
 class TestReadLog:

@@ -76,6 +76,10 @@ class TestMasked:
         """Ids, currencies, instants, amounts, truth."""
         assert masked({"a": [value]}) == {"a": [value]}
 
+    def test_hides_a_day_which_may_be_that_of_a_birth(self) -> None:
+        """An instant is kept, a day alone is not."""
+        assert masked("1971-03-08") == "*10"
+
     # Without digits no text is an id or an instant, which are kept.
     @given(
         st.recursive(

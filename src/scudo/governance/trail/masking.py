@@ -3,11 +3,12 @@
 import re
 from typing import Any, Final
 
-#: Ids, currencies and instants as the bank writes them; everything else might be about a person.
+#: Ids, currencies and instants as the bank writes them; everything else might be about a person,
+#: a day alone too: it may be the one of a birth.
 _HARMLESS: Final = re.compile(
     r"[a-z]{2,3}_[0-9a-f]{16}"
     r"|[A-Z]{3}"
-    r"|\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d))?",
+    r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)",
     re.ASCII,
 )
 #: Card numbers have from 12 digits on (ISO/IEC 7812-1: at most 19); amounts here have fewer.
