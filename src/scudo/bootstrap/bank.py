@@ -408,6 +408,7 @@ async def _watch_controls(bank: Bank) -> None:
         "payment_gates": lambda: decides(rooms.gatekeeper.degraded_at),
         "access_gates": lambda: decides(rooms.passages.degraded_at),
         "audit_trail": lambda: follows(trail.ActIndex.name),
+        "flags": lambda: not rooms.flags.expired(instant(now_us()).date()),
         "operator_anomalies": lambda: follows(anomalies.Anomalies.name),
     }
     await rooms.controls.watch(partial(_queue, bank.conveyor, background=True), now_us)

@@ -91,6 +91,7 @@ CATALOGUE: Final = EventCatalogue(
             identity.customers.events,
             identity.persons.events,
             governance.approvals.events,
+            governance.flags.events,
             operators.events,
             ledger.events,
             decisions.events,
@@ -192,7 +193,10 @@ class Rooms:
         self.callbacks = governance.callbacks.Callbacks()
         self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
-        self.authority = operators.make_authority(party=party, gates=passages)
+        self.flags = governance.flags.Flags()
+        self.authority = operators.make_authority(
+            party=party, gates=passages, kinds=self.flags.kinds
+        )
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         self._stores = (
@@ -233,7 +237,7 @@ class Rooms:
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
         mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
-        own = (self.customers, self.partners, identity.PersonFacts())
+        own = (self.flags, self.customers, self.partners, identity.PersonFacts())
         return (*mine, *own, *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:

@@ -210,6 +210,10 @@ class AsyncClient(AsyncTransport):
                 return
             cursor = page.next_cursor
 
+    async def list_flags(self) -> types.FlagList:
+        """List feature flags with what they are now."""
+        return await self._send("GET", "/v1/flags", answer=types.FlagList)
+
     async def register_customer(
         self,
         body: types.NewCustomer,
@@ -974,10 +978,6 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
-    async def get_me(self) -> types.Me:
-        """Show how the customer of this session proves who they are."""
-        return await self._send("GET", "/v1/me", answer=types.Me)
-
     async def set_password(
         self,
         body: types.NewPassword,
@@ -1019,6 +1019,10 @@ class AsyncClient(AsyncTransport):
             key=idempotency_key,
             ordered_at=ordered_at,
         )
+
+    async def get_me(self) -> types.Me:
+        """Show how the customer of this session proves who they are."""
+        return await self._send("GET", "/v1/me", answer=types.Me)
 
     async def begin_step_up(
         self,

@@ -203,6 +203,10 @@ class Client(Transport):
                 return
             cursor = page.next_cursor
 
+    def list_flags(self) -> types.FlagList:
+        """List feature flags with what they are now."""
+        return self._send("GET", "/v1/flags", answer=types.FlagList)
+
     def register_customer(
         self,
         body: types.NewCustomer,
@@ -958,10 +962,6 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
-    def get_me(self) -> types.Me:
-        """Show how the customer of this session proves who they are."""
-        return self._send("GET", "/v1/me", answer=types.Me)
-
     def set_password(
         self,
         body: types.NewPassword,
@@ -1003,6 +1003,10 @@ class Client(Transport):
             key=idempotency_key,
             ordered_at=ordered_at,
         )
+
+    def get_me(self) -> types.Me:
+        """Show how the customer of this session proves who they are."""
+        return self._send("GET", "/v1/me", answer=types.Me)
 
     def begin_step_up(
         self,

@@ -1,6 +1,6 @@
 """By whose authority, and with what evidence: acts, gates, the log's tree, heads, proofs."""
 
-from scudo.governance import anomalies, approvals, callbacks, controls, events, trail
+from scudo.governance import anomalies, approvals, callbacks, controls, events, flags, trail
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
 from scudo.governance.detection import find_in_text, find_in_value
 from scudo.governance.errors import (
@@ -88,6 +88,7 @@ __all__ = [
     "find_in_text",
     "find_in_value",
     "find_leaks",
+    "flags",
     "list_mandates",
     "objection",
     "prove_entry",

@@ -20,6 +20,7 @@ SCOPES: Final = frozenset(
         "callbacks:read",
         "callbacks:write",
         "audit:read",
+        "flags:read",
         "events:read",
         "clients:write",
         "partners:read",

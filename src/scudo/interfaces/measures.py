@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from scudo.bootstrap import Bank
+from scudo.governance import flags
 from scudo.identity import partners
 from scudo.interfaces.http import ServerTls
 from scudo.interfaces.recounting import AuditorProcess
@@ -124,12 +125,15 @@ class BankCollector(Collector):
 
 
 class EdgeCollector(Collector):
-    """Shows how the server's certificate does, and which tokens of partners were refused."""
+    """Shows how the server's certificate does, partners' refused tokens, and flags' fallbacks."""
 
-    def __init__(self, tls: ServerTls | None, door: partners.Doorkeeper) -> None:
+    def __init__(
+        self, tls: ServerTls | None, door: partners.Doorkeeper, reader: flags.FlagReader
+    ) -> None:
         """Watch one server."""
         self._tls = tls
         self._door = door
+        self._reader = reader
 
     def collect(self) -> Iterator[Metric]:
         """Read everything once."""
@@ -139,6 +143,14 @@ class EdgeCollector(Collector):
         for code, count in sorted(self._door.refused.items()):
             refused.add_metric([code], count)
         yield refused
+        fallbacks = CounterMetricFamily(
+            "scudo_flag_fallbacks",
+            "Times that a coded default stood in for a feature flag",
+            labels=["reason"],
+        )
+        for reason, times in sorted(self._reader.fallbacks.items()):
+            fallbacks.add_metric([reason], times)
+        yield fallbacks
         if self._tls is None:
             return
         for name, number, text in (

@@ -23,7 +23,7 @@ from scudo import identity
 from scudo.bootstrap import CATALOGUE, Bank, now_us, open_bank, trust_in_vault
 from scudo.fabric import Answer, BadRow, BankUnavailable, Command, postgres, web
 from scudo.fabric import settings as environment
-from scudo.governance import Act, RecordActs
+from scudo.governance import Act, RecordActs, flags
 from scudo.identity import customers, operators, passkeys
 from scudo.interfaces import guarding
 from scudo.interfaces.admitting import (
@@ -179,7 +179,8 @@ def application(  # noqa: PLR0913 - one parameter per property
     desk = partner_desk(bank, site, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
-    registry.register(EdgeCollector(site.tls, desk.doorkeeper))
+    reader = flags.FlagReader(flags.FlagProvider(bank.rooms.flags))
+    registry.register(EdgeCollector(site.tls, desk.doorkeeper, reader))
     system = System(
         readiness=functools.partial(_readiness, bank, site, watch, auditor),
         registry=registry,
@@ -200,6 +201,8 @@ def application(  # noqa: PLR0913 - one parameter per property
         authority=bank.rooms.authority,
         partner_tokens=desk,
         customers=office,
+        flagged=bank.rooms.flags,
+        flag_reader=reader,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))

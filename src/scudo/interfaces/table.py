@@ -16,7 +16,7 @@ from scudo import decisions, fabric, identity, ledger, payments
 from scudo.bootstrap import CATALOGUE
 from scudo.decisions import Policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
-from scudo.governance import Act, Recorder, Shut, callbacks, trail
+from scudo.governance import Act, Recorder, Shut, callbacks, flags, trail
 from scudo.identity import AskVault, Clients, operators, partners, passkeys
 from scudo.interfaces.http import Check, System, openapi_document
 from scudo.kernel import micros
@@ -45,6 +45,8 @@ class Ports:
         authority: the operators and their approvals.
         partner_tokens: gives partners their tokens.
         customers: serves customers themselves.
+        flagged: what was approved for feature flags.
+        flag_reader: evaluates them for requests.
     """
 
     submit: web.Submit
@@ -61,6 +63,8 @@ class Ports:
     authority: operators.Authority
     partner_tokens: partners.TokenDesk
     customers: identity.customers.Office
+    flagged: flags.Flags
+    flag_reader: flags.FlagReader
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -79,6 +83,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             )
         ),
         *trail.operations(reads=reads, record=ports.record),
+        *flags.operations(flags=ports.flagged, reads=reads, clock=clock),
         *identity.routes.operations(
             submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
         ),
@@ -91,7 +96,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         ),
         *_operator_operations(ports),
         *partners.routes.operations(submit=submit, reads=reads, tokens=ports.partner_tokens),
-        *identity.customers.routes.operations(ports.customers),
+        *identity.customers.routes.operations(ports.customers, reader=ports.flag_reader),
         *ledger.routes.operations(
             submit=submit,
             reads=reads,
@@ -148,6 +153,7 @@ def describe_without_bank() -> dict[str, Any]:
 def operations_without_bank() -> tuple[web.Operation, ...]:
     """List the operations that every bank serves, to be described and not called."""
     system = System(readiness=_no_checks, registry=CollectorRegistry(), asyncapi=b"{}")
+    flagged = flags.Flags()
     ports = Ports(
         submit=_no_writer,
         reads=_no_database,
@@ -160,7 +166,9 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         policy_of=lambda _hash: load_policy(),
         callbacks=callbacks.Callbacks(),
         callback_master=bytes(32),
-        authority=operators.make_authority(party=passkeys.LOCAL_PARTY, gates=Shut()),
+        authority=operators.make_authority(
+            party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=flagged.kinds
+        ),
         partner_tokens=partners.TokenDesk(
             doorkeeper=partners.Doorkeeper(
                 partners.Partners(),
@@ -174,6 +182,8 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
             tokens=Tokeniser(bytes(32)),
         ),
         customers=_no_office(),
+        flagged=flagged,
+        flag_reader=flags.FlagReader(flags.FlagProvider(flagged)),
     )
     return (*system.operations(), *room_operations(ports))
 

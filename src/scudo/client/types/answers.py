@@ -370,6 +370,36 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_after: int
 
 
+class FlagView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A flag, what it may be, and what it is.
+
+    Attributes:
+        is_expired: whether it should be gone by now; its owner is to remove it.
+        set_at, approval_id: of the value; null: it was never set.
+    """
+
+    name: str
+    type: Literal["bool", "int", "word"]
+    kind: Literal["presentation", "rollout", "tuning"]
+    value: bool | int | str
+    default: bool | int | str
+    least: int | None
+    most: int | None
+    words: tuple[str, ...]
+    owner: str
+    says: str
+    expires_on: str
+    is_expired: bool
+    set_at: str | None
+    approval_id: str | None
+
+
+class FlagList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All flags, by name."""
+
+    items: tuple[FlagView, ...]
+
+
 class InvitationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An invitation; its token is shown this once."""
 
@@ -481,6 +511,7 @@ class Me(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         cooling_off_until: until then, after a recovery, large payments to new payees and
             changes of credentials wait.
+        advice: what would make the next log-in safer; null where that is not shown.
     """
 
     customer_id: str
@@ -491,6 +522,7 @@ class Me(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_totp: bool
     recovery_codes_left: int
     cooling_off_until: str | None
+    advice: str | None
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

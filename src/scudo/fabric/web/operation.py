@@ -122,6 +122,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
             clients that may drive the clock.
         trace_id: names this request in logs.
         arrival: the request as it came in.
+        flags: feature flags that were evaluated for this request, by name; what was found
+            first holds until it is answered.
     """
 
     client: Principal
@@ -132,6 +134,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     ordered_at: int | None
     trace_id: str
     arrival: Arrival = NOWHERE
+    flags: dict[str, bool | int | str] = msgspec.field(default_factory=dict)
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):

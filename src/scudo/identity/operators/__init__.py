@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from scudo.fabric import Command, Keeper
 from scudo.governance import Gates, approvals
@@ -80,18 +81,23 @@ class Authority:
 
 
 def make_authority(
-    *, party: RelyingParty, gates: Gates, permissions: Permissions | None = None
+    *,
+    party: RelyingParty,
+    gates: Gates,
+    permissions: Permissions | None = None,
+    kinds: Iterable[approvals.ApprovalKind[Any]] = (),
 ) -> Authority:
-    """Put the operators of a bank together, with the kinds of change of this room.
+    """Put the operators of a bank together, with the kinds of change of this room and others.
 
     Args:
         party: whom their passkeys are made for.
         gates: decide whether who approves may pass.
         permissions: what roles may; by the shipped policies by default.
+        kinds: of changes of other rooms.
     """
     staff = Staff(permissions=permissions or Permissions(), party=party)
     approved = approvals.Approvals(people=staff, gates=gates)
-    approved.add(*operator_kinds(staff))
+    approved.add(*operator_kinds(staff), *kinds)
     reviews = Reviews(staff)
     authority = Authority(
         staff, approved, Desk(staff), Glass(staff, report=reviews.report), reviews

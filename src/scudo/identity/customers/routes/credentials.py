@@ -31,22 +31,19 @@ from scudo.identity.customers.routes.wire import (
     SESSION_REFUSALS,
     TAG,
     Challenge,
-    Me,
     NewPasskeyBody,
     NewPassword,
     PasskeyAdded,
     PasskeyIdText,
-    PasskeyView,
     RecoveryCodes,
     StepUpQuery,
     TotpProof,
     TotpSeed,
-    assurance_name,
     optional_id,
 )
 from scudo.identity.customers.throttle import DEVICE
 from scudo.identity.passkeys import PasskeyInvalid, registration_options, verify_new
-from scudo.kernel import Prefix, Refusal, ids, rfc3339
+from scudo.kernel import Prefix, Refusal, ids
 
 _FIRST_REFUSAL: Final = 400
 _STEP_UP: Final = "step_up_id"
@@ -66,36 +63,6 @@ class _CredentialDesk:
     def __init__(self, office: Office) -> None:
         """Serve at one office."""
         self._office = office
-
-    async def me(self, call: web.Call) -> web.Reply:
-        office, customer = self._office, _customer(call)
-        session = await office.session(call)
-        account = await office.account(customer)
-        views = []
-        for number in account.passkeys:
-            stored = await office.find(office.store.passkeys, number)
-            assert stored is not None, "an account's passkeys are stored"
-            views.append(
-                PasskeyView(
-                    ids.show(Prefix.PASSKEY, number),
-                    rfc3339(stored.added_at),
-                    stored.passkey.is_synced,
-                )
-            )
-        is_cooling = account.cooling_until > office.ports.now()
-        return web.Reply(
-            200,
-            Me(
-                customer_id=ids.show(Prefix.CUSTOMER, customer),
-                session_id=ids.show(Prefix.SESSION, office.own_session(call)),
-                assurance=assurance_name(session.assurance),
-                passkeys=tuple(views),
-                has_password=bool(account.password),
-                has_totp=account.has_totp,
-                recovery_codes_left=len(account.recovery),
-                cooling_off_until=rfc3339(account.cooling_until) if is_cooling else None,
-            ),
-        )
 
     async def passkey_challenge(self, call: web.Call) -> web.Reply:
         office, customer = self._office, _customer(call)
@@ -231,17 +198,6 @@ def credential_operations(office: Office) -> tuple[web.Operation, ...]:
     )
     return (
         *_passkey_operations(desk, changing),
-        web.Operation(
-            method="GET",
-            path="/v1/me",
-            name="get_me",
-            summary="Show how the customer of this session proves who they are",
-            tag=TAG,
-            scope=SELF,
-            handler=desk.me,
-            answers={200: Me},
-            refusals=(SessionOver, *SESSION_REFUSALS, *web.READ_REFUSALS),
-        ),
         web.Operation(
             method="PUT",
             path="/v1/password",

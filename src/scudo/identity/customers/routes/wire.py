@@ -212,6 +212,7 @@ class Me(msgspec.Struct, frozen=True):
     Attributes:
         cooling_off_until: until then, after a recovery, large payments to new payees and
             changes of credentials wait.
+        advice: what would make the next log-in safer; null where that is not shown.
     """
 
     customer_id: CustomerIdText
@@ -222,6 +223,7 @@ class Me(msgspec.Struct, frozen=True):
     has_totp: bool
     recovery_codes_left: int
     cooling_off_until: str | None
+    advice: str | None
 
 
 def tokens_reply(office: Office, reply: tuple[Any, str, Session], refresh: str) -> web.Reply:
