@@ -243,6 +243,7 @@ class TestEngine:
     @pytest.mark.parametrize(
         ("gate", "outcome"), [(Gate.PAYMENT, Outcome.HOLD), (Gate.CARD, Outcome.DECLINE)]
     )
+    @pytest.mark.fault(59)
     def test_answers_with_the_posture_when_it_breaks(self, gate: Gate, outcome: Outcome) -> None:
         """An engine that cannot compute answers as declared, and says that it is degraded."""
         policy = _policy(("any", "review", "ignore", "recent > 0"))
