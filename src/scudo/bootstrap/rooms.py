@@ -194,9 +194,8 @@ class Rooms:
         self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
         self.flags = governance.flags.Flags()
-        self.authority = operators.make_authority(
-            party=party, gates=passages, kinds=self.flags.kinds
-        )
+        kinds = self.flags.kinds
+        self.authority = operators.make_authority(party=party, gates=passages, kinds=kinds)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         self._stores = (
