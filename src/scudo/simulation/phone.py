@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from webauthn import base64url_to_bytes
 from webauthn.helpers import bytes_to_base64url, encode_cbor
 
-from scudo.fabric.settings import ORIGIN_DEFAULT
+from scudo.fabric import settings
 
 #: Flags of authenticator data (WebAuthn level 3, 6.1).
 _PRESENT, _VERIFIED, _SYNCED, _BACKED_UP, _ATTESTED = 0x01, 0x04, 0x08, 0x10, 0x40
@@ -51,7 +51,7 @@ class Authenticator:
         made: its passkeys, by credential id.
     """
 
-    origin: str = ORIGIN_DEFAULT
+    origin: str = settings.ORIGIN_DEFAULT
     verifies: bool = True
     counts: bool = True
     is_synced: bool = False
@@ -206,7 +206,7 @@ class Phone:
     http: httpx.Client
     key: DeviceKey = field(default_factory=DeviceKey)
     passkeys: Authenticator = field(default_factory=Authenticator)
-    origin: str = ORIGIN_DEFAULT
+    origin: str = settings.ORIGIN_DEFAULT
     access: str | None = None
     refresh: str | None = None
     nonce: str | None = None
