@@ -5,9 +5,9 @@ from random import randrange
 from typing import Any
 
 import httpx
-from tests.authenticators import Authenticator
 
 from scudo.identity import operators
+from scudo.simulation import Authenticator
 
 
 @dataclass

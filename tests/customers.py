@@ -1,167 +1,31 @@
-"""A customer in software: mailbox, device key, passkey; and a bank that serves them.
+"""A bank that serves customers with phones, and the mailbox that it writes to.
 
-Devices sign their proofs for the bank's public origin, whatever port it listens on.
+Phones sign their proofs for the bank's public origin, whatever port it listens on.
 """
 
 import asyncio
 import contextlib
 import email
-import hashlib
-import json
 import queue
 import re
 import threading
-import time
 import uuid
-from base64 import urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import httpx
 from aiosmtpd.smtp import SMTP
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from tests.authenticators import Authenticator
 
 from scudo.bootstrap import now_us, open_bank
-from scudo.fabric.settings import Settings
+from scudo.fabric.settings import ORIGIN_DEFAULT, Settings
 from scudo.governance import Ruling
 from scudo.identity import SCOPES, issue_token
 from scudo.interfaces.customers import customers_office
 from scudo.interfaces.http import HttpServer, Limits
 from scudo.interfaces.serving import _record, application
 from scudo.kernel import instant
-
-ORIGIN = "http://localhost:8420"
-
-
-def b64(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-class DeviceKey:
-    """The key of a device, which never leaves it."""
-
-    def __init__(self, kind: str = "P-256") -> None:
-        self._key: Any
-        if kind == "P-256":
-            self._key = ec.generate_private_key(ec.SECP256R1())
-            numbers = self._key.public_key().public_numbers()
-            self.algorithm = "ES256"
-            x, y = numbers.x.to_bytes(32), numbers.y.to_bytes(32)
-            self.jwk = {"crv": "P-256", "kty": "EC", "x": b64(x), "y": b64(y)}
-        else:
-            self._key = ed25519.Ed25519PrivateKey.generate()
-            self.algorithm = "EdDSA"
-            x = self._key.public_key().public_bytes_raw()
-            self.jwk = {"crv": "Ed25519", "kty": "OKP", "x": b64(x)}
-        canonical = json.dumps(self.jwk, separators=(",", ":"), sort_keys=True)
-        self.thumbprint = b64(hashlib.sha256(canonical.encode()).digest())
-
-    def sign(self, signed: bytes) -> bytes:
-        if self.algorithm == "EdDSA":
-            return self._key.sign(signed)
-        r, s = decode_dss_signature(self._key.sign(signed, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(32) + s.to_bytes(32)
-
-    def proof(self, method: str, url: str, *, token: str | None = None, **claims: Any) -> str:
-        """A DPoP proof; `claims` replace those that it would have, `header` its header's."""
-        header = {"typ": "dpop+jwt", "alg": self.algorithm, "jwk": self.jwk}
-        header |= claims.pop("header", {})
-        told = {"jti": str(uuid.uuid4()), "htm": method, "htu": url, "iat": int(time.time())}
-        if token is not None:
-            told["ath"] = b64(hashlib.sha256(token.encode()).digest())
-        told |= claims
-        told = {name: value for name, value in told.items() if value is not None}
-        signed = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(told).encode())}"
-        return f"{signed}.{b64(self.sign(signed.encode()))}"
-
-
-@dataclass
-class Device:
-    """A customer's device: its key, its tokens, and a connection to the bank."""
-
-    http: httpx.Client
-    key: DeviceKey = field(default_factory=DeviceKey)
-    passkeys: Authenticator = field(default_factory=Authenticator)
-    access: str | None = None
-    refresh: str | None = None
-    nonce: str | None = None
-    session: str | None = None
-    customer: str | None = None
-    address: str | None = None
-
-    def send(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
-        """Send a request with a fresh proof, and once more if the bank wants its nonce in it."""
-        answer = self.send_with(self.proof(method, path), method, path, body, **headers)
-        if answer.status_code == 401 and "dpop-nonce" in answer.headers:
-            self.nonce = answer.headers["dpop-nonce"]
-            answer = self.send_with(self.proof(method, path), method, path, body, **headers)
-        return answer
-
-    def proof(self, method: str, path: str, **claims: Any) -> str:
-        url = ORIGIN + path.partition("?")[0]
-        claims = {"nonce": self.nonce} | claims
-        return self.key.proof(method, url, token=self.access, **claims)
-
-    def send_with(
-        self, proof: str | None, method: str, path: str, body: Any = None, **headers: str
-    ) -> httpx.Response:
-        """Send a request with this very proof."""
-        if proof is not None:
-            headers["dpop"] = proof
-        if self.access is not None:
-            headers.setdefault("authorization", f"DPoP {self.access}")
-        sent = {} if body is None else {"json": body}
-        return self.http.request(method, path, headers=headers, **sent)
-
-    def get(self, path: str) -> httpx.Response:
-        return self.send("GET", path)
-
-    def post(self, path: str, body: Any = None) -> httpx.Response:
-        return self.send("POST", path, body)
-
-    def order(self, path: str, body: Any = None) -> httpx.Response:
-        """Send what moves money."""
-        return self.send("POST", path, body, **{"idempotency-key": str(uuid.uuid4())})
-
-    def keep(self, answer: httpx.Response) -> httpx.Response:
-        """Keep the tokens that an answer gives."""
-        if answer.status_code == 201:
-            told = answer.json()
-            self.access, self.refresh = told["access_token"], told["refresh_token"]
-            self.session, self.customer = told["session_id"], told["customer_id"]
-        return answer
-
-    def lose_tokens(self) -> None:
-        self.access = self.refresh = self.session = None
-
-    # ---- what people do
-
-    def activate(self, address: str, code_id: str, code: str) -> httpx.Response:
-        self.lose_tokens()
-        body = {"email": address, "code": code, "country": 756}
-        return self.keep(self.post(f"/v1/sign-ups/{code_id}/activation", body))
-
-    def add_passkey(self, **more: Any) -> httpx.Response:
-        asked = self.post("/v1/passkeys/challenges").json()
-        credential = self.passkeys.create(asked["public_key"])
-        body = {"challenge_id": asked["challenge_id"], "credential": credential, **more}
-        return self.post("/v1/passkeys", body)
-
-    def log_in(self) -> httpx.Response:
-        self.lose_tokens()
-        asked = self.post("/v1/log-ins/challenges").json()
-        credential = self.passkeys.get(asked["public_key"])
-        body = {"challenge_id": asked["challenge_id"], "credential": credential}
-        return self.keep(self.post("/v1/log-ins/passkey", body))
-
-    def renew(self) -> httpx.Response:
-        refresh = self.refresh
-        self.access = None
-        return self.keep(self.post("/v1/tokens/refresh", {"refresh_token": refresh}))
+from scudo.simulation import Phone
 
 
 class Mailbox:
@@ -247,14 +111,14 @@ class CustomersBank:
     def run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=30)
 
-    def device(self, **made: Any) -> Device:
+    def device(self, **made: Any) -> Phone:
         http = self.stack.enter_context(httpx.Client(base_url=self.url, timeout=20))
-        return Device(http, **made)
+        return Phone(http, **made)
 
     def stranger(self) -> httpx.Client:
         return self.stack.enter_context(httpx.Client(base_url=self.url, timeout=20))
 
-    def signed_up(self, address: str | None = None, **made: Any) -> Device:
+    def signed_up(self, address: str | None = None, **made: Any) -> Phone:
         """A device of a new customer who has a passkey and has logged in by it."""
         address = address or new_address()
         device = self.device(address=address, **made)
@@ -299,7 +163,12 @@ class CustomersBank:
 
 @contextlib.contextmanager
 def serving(
-    dsn: Any, home: Any, *, terms: Any = None, origins: tuple[str, ...] = (ORIGIN,), port: int = 0
+    dsn: Any,
+    home: Any,
+    *,
+    terms: Any = None,
+    origins: tuple[str, ...] = (ORIGIN_DEFAULT,),
+    port: int = 0,
 ):
     """Serve a bank with a mailbox and gates of its own, in a loop of its own thread."""
     loop = asyncio.new_event_loop()

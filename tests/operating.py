@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from tests.authenticators import Authenticator
 
 from scudo.fabric import Batch, Command, Entry, Event, Head, Records, refused
 from scudo.governance import Ruling, approvals
 from scudo.identity import operators, passkeys
 from scudo.kernel import GENESIS, SECOND_US, Prefix, Refusal, ids
+from scudo.simulation import Authenticator
 
 NOON = 1_700_049_600 * SECOND_US
 HOUR = 3_600 * SECOND_US

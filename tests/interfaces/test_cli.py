@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -272,10 +273,25 @@ class TestServe:
         assert process.returncode == 0
 
 
+#: What the demo shows of a customer with a phone, and of thieves.
+WAY = {
+    "signs up by e-mail": "a code is mailed",
+    "enters the code from the mail": "cus_[0-9a-f]{16}, bound to its phone",
+    "adds a passkey and logs in by it": "a session by passkey",
+    "gets an account": "20,000.00 EUR on it",
+    "pays 10.00 EUR to a payee, 3 times": "settled",
+    "pays 1,000.00 EUR to a new payee": "stepped up: the money waits",
+    "signs payment, amount and payee by passkey": "settled",
+    "thief: stolen token, without its key": "key_mismatched; the token is dead",
+    "thief: a proof that was used, sent again": "proof_replayed; its owner goes on",
+    "thief: old refresh token, used again": "refresh_refused; the session has ended",
+}
+
+
 class TestDemo:
     @pytest.mark.timeout(300)
     def test_lives_a_day_without_a_terminal_and_leaves_nothing(self, tmp_path):
-        """The demo explains four decisions, verifies the books, and removes its bank."""
+        """A day, a customer's way, three thefts refused, proof; then its bank is gone."""
         kept = environment(tmp_path)
         kept.pop("SCUDO_HOME")
         temporary = tmp_path / "temporary"
@@ -295,5 +311,9 @@ class TestDemo:
         assert done.returncode == 0, done.stderr
         for said in ("The payment was allowed", "was declined", "identical", "books are right"):
             assert said in done.stdout
+        shown = [line.strip() for line in done.stdout.splitlines()]
+        for what, told in WAY.items():
+            (line,) = [line for line in shown if line.startswith(what)]
+            assert re.search(rf"  {told} +[\d,]+$", line), line
         assert "\x1b[" not in done.stdout
         assert list(temporary.glob("scudo-demo-*")) == []

@@ -3,11 +3,12 @@
 import re
 
 import httpx
-from tests.customers import Device, new_address
+from tests.customers import new_address
 from tests.journeys.conftest import until
 from tests.totp import totp_code
 
 from scudo import vault
+from scudo.simulation import Phone
 
 PASSWORD = "correct horse 4711"
 WHY = vault.Why("notification", "tests", "tests")
@@ -23,7 +24,7 @@ def test_what_is_personal_or_secret_is_in_the_vault(vaulted):
     """Address and seed are the vault's, reads of the address are acts, and the gates decide."""
     address = new_address()
     with httpx.Client(base_url=vaulted.url, timeout=20) as http:
-        device = Device(http)
+        device = Phone(http)
         code_id = device.post("/v1/sign-ups", {"email": address}).json()["code_id"]
         (text,) = until(lambda: mails(vaulted, address, "is your code"))
         opened = device.activate(address, code_id, re.search(r"\b\d{8}\b", text).group())

@@ -132,6 +132,22 @@ async def _serve(
     await asyncio.to_thread(server.stop)
 
 
+@contextlib.asynccontextmanager
+async def served_here(
+    bank: Bank, settings: environment.Settings, *, vault: AsyncVaultClient | None
+) -> AsyncIterator[str]:
+    """Serve an open bank of this process on a free port of this machine; yields its address."""
+    limits = Limits()
+    office = customers_office(bank, settings, record=functools.partial(_record, bank), vault=vault)
+    http = HttpServer(application(bank, limits=limits, vault=vault, office=office), limits=limits)
+    port = await http.start(host=_HOST, port=0)
+    try:
+        yield f"http://{_HOST}:{port}"
+    finally:
+        await http.stop()
+        await asyncio.to_thread(office.close)
+
+
 def _spare_the_loop() -> None:
     """Switch Python's cyclic collector off: it would stop the loop for long, again and again.
 

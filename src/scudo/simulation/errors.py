@@ -44,6 +44,14 @@ class ReplayStopped(Refusal):
     next_step = "Run the same command again: it goes on where this run stopped."
 
 
+class JourneyBroken(Refusal):
+    """Raised when the bank answered a step of a customer's way otherwise than it has to."""
+
+    code = "journey_broken"
+    kind = "conflict"
+    next_step = "Look at the log of this bank: what it refused or let through is recorded there."
+
+
 class BenchUnknown(Refusal):
     """Raised when a benchmark is asked for a measure that does not exist."""
 

@@ -5,7 +5,6 @@ import secrets
 
 import msgspec
 import pytest
-from tests.authenticators import Authenticator
 from tests.operating import DAY, HOUR, PARTY, Office
 
 from scudo.fabric import web
@@ -13,6 +12,7 @@ from scudo.governance.events import ActRecorded
 from scudo.identity import operators, passkeys
 from scudo.identity.operators import Act, Circumstances, Permissions, Rule, Throttle, events
 from scudo.identity.operators.errors import BreakGlassUnfit, LogInThrottled
+from scudo.simulation import Authenticator
 
 MINUTE = HOUR // 60
 READ = Act("list_payments", "payments:read", "payments")

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.authenticators import Authenticator
 from webauthn import base64url_to_bytes
 from webauthn.helpers import bytes_to_base64url
 
@@ -28,6 +27,7 @@ from scudo.identity.passkeys import (
     verify_answer,
     verify_new,
 )
+from scudo.simulation import Authenticator
 
 PARTY = RelyingParty("localhost", "Scudo", ("http://localhost:8420",))
 OTHER = RelyingParty("bank.example", "Other", ("http://localhost:8420",))

@@ -330,10 +330,11 @@ def demo(
 ) -> None:
     """Live a day of a small bank.
 
-    Thousands of payments with scams among them, four decisions explained, books verified.
+    Thousands of payments with scams among them, a new customer with a phone over HTTP and a
+    thief behind, four decisions explained, every decision made again, books verified.
 
     Needs nothing and leaves nothing behind, unless SCUDO_HOME is set: then that bank is
-    used and stays.
+    used and stays. The customer acts today, so no other day can be lived in it afterwards.
     """
     from scudo.interfaces.cli import showing  # noqa: PLC0415 - late: `--help` must not load the bank
 

@@ -14,7 +14,7 @@ import uvloop
 from rich.table import Table
 
 from scudo import identity
-from scudo.bootstrap import Bank, open_bank, trust_in_vault
+from scudo.bootstrap import Bank, Trust, open_bank, trust_in_vault
 from scudo.client import AsyncClient, BankUnreachable, ClientRefusal
 from scudo.fabric import BankUnavailable, Limits, WriterFenced, postgres
 from scudo.interfaces import guarding
@@ -81,7 +81,7 @@ async def _in_process(
     limits = Limits(batch=PAGE, queue=_QUEUE)
     description = f"scudo replay, process {os.getpid()}"
     async with (
-        opened_bank(settings, description=description, limits=limits) as bank,
+        opened_bank(settings, description=description, limits=limits) as (bank, _),
         desk_at(bank, client=_CLIENT) as desk,
     ):
         return await _run(Replay(file, desk, limit=limit), terminal, belt=bank.belt)
@@ -90,15 +90,15 @@ async def _in_process(
 @contextlib.asynccontextmanager
 async def opened_bank(
     settings: Settings, *, description: str, limits: Limits | None = None
-) -> AsyncIterator[Bank]:
-    """Open the bank in this process, with its vault in another."""
+) -> AsyncIterator[tuple[Bank, Trust]]:
+    """Open the bank in this process, with its vault in another; what asks that comes with it."""
     server = postgres.database_from(settings)
     async with contextlib.AsyncExitStack() as stack:
         guard = await asyncio.to_thread(
             stack.enter_context, guarding.guarded(settings, server=server)
         )
         trust = await stack.enter_async_context(trust_in_vault(guard.socket))
-        yield await stack.enter_async_context(
+        bank = await stack.enter_async_context(
             open_bank(
                 server,
                 home=settings.home,
@@ -108,6 +108,7 @@ async def opened_bank(
                 limits=limits,
             )
         )
+        yield bank, trust
 
 
 @contextlib.asynccontextmanager

@@ -3,13 +3,16 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
+import httpx
 import uvloop
 from psycopg import AsyncConnection
 from rich.markup import escape
@@ -17,16 +20,37 @@ from rich.panel import Panel
 from rich.table import Table
 
 from scudo import decisions
+from scudo.bootstrap import Bank
+from scudo.client import Client
 from scudo.fabric import postgres
+from scudo.identity import issue_token
 from scudo.interfaces.cli.explaining import explained, panel
 from scudo.interfaces.cli.installing import Settings, prepare, settings_now
 from scudo.interfaces.cli.replaying import desk_at, opened_bank
 from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
 from scudo.interfaces.cli.verifying import audit
-from scudo.simulation import Day, Label, Lived, Living, Told, make_day, redecide
+from scudo.interfaces.serving import served_here
+from scudo.simulation import (
+    Authenticator,
+    Day,
+    Journey,
+    Label,
+    Lived,
+    Living,
+    Phone,
+    Stage,
+    Told,
+    mailed_code,
+    make_day,
+    redecide,
+)
 
 #: Client under whose keys the day is lived; nobody holds its token.
 _CLIENT: Final = "scudo demo"
+#: What the bank has to do for its customer before there is anything to pay from.
+_CLERK: Final = frozenset({"customers:write", "accounts:write", "journals:write"})
+#: For one answer of the bank.
+_PATIENCE_S: Final = 20
 #: What is shown of each outcome, if the day has it: the most telling first.
 _TELLING: Final = {
     "allowed": (Label.HONEST,),
@@ -63,13 +87,12 @@ def demo(*, payments: int, seed: int) -> int:
             prepare(settings, dsn)
         terminal.say(_step(1, f"A bank of {len(day.world.people):,} customers and its database"))
         terminal.say(f"   {escape(str(settings.home))}")
-        lived = uvloop.run(_live(day, settings, terminal))
-        _count(lived, terminal)
-        terminal.say(_step(3, "Four decisions, explained"))
+        lived = uvloop.run(_open_for(day, settings, terminal))
+        terminal.say(_step(4, "Four decisions of the day, explained"))
         asyncio.run(_explain(dsn, _four(lived), terminal))
-        terminal.say(_step(4, "Every decision, made again from the log alone"))
+        terminal.say(_step(5, "Every decision, made again from the log alone"))
         is_identical = asyncio.run(_decide_again(dsn, terminal))
-        terminal.say(_step(5, "The books, recomputed from the log"))
+        terminal.say(_step(6, "The books, recomputed from the log"))
         is_ok = audit(dsn.read, terminal, is_gentle=False).ok
     _invite(terminal, perf_counter() - began)
     return OK if is_ok and is_identical else NOT_OK
@@ -93,15 +116,61 @@ def _step(number: int, title: str) -> str:
     return f"\n[bold cyan]{number}[/] [bold]{title}[/]"
 
 
-async def _live(day: Day, settings: Settings, terminal: Terminal) -> Lived:
-    terminal.say(_step(2, f"A day: {len(day.steps) - 1:,} payments, scams among them"))
+async def _open_for(day: Day, settings: Settings, terminal: Terminal) -> Lived:
+    """Open the bank, once: for the day, and for a customer with a phone."""
     description = f"scudo demo, process {os.getpid()}"
-    async with (
-        opened_bank(settings, description=description) as bank,
-        desk_at(bank, client=_CLIENT) as desk,
+    async with opened_bank(settings, description=description) as (bank, trust):
+        terminal.say(_step(2, f"A day: {len(day.steps) - 1:,} payments, scams among them"))
+        async with desk_at(bank, client=_CLIENT) as desk:
+            with terminal.progress("Living the day") as step:
+                lived = await Living(day, desk).run(lambda done, of: step(done, of, "payments"))
+        _count(lived, terminal)
+        terminal.say(_step(3, "A new customer with a phone, over HTTP; then a thief"))
+        token = await _clerk(bank)
+        # No mail leaves the machine, whatever the bank's server for mail is.
+        at_home = replace(settings, mail_server=None)
+        async with served_here(bank, at_home, vault=trust.vault) as url:
+            stages = await asyncio.to_thread(_walk, url, token, at_home, terminal)
+        _tell(stages, terminal)
+    return lived
+
+
+async def _clerk(bank: Bank) -> str:
+    """A token of the bank's own, which the demo keeps to itself."""
+    async with await bank.connect() as connection:
+        _, token = await issue_token(
+            connection,
+            name=f"{_CLIENT}, clerk",
+            scopes=_CLERK,
+            customer=None,
+            now=datetime.now(UTC),
+        )
+        await bank.clients.refresh(connection)
+    return token
+
+
+def _walk(url: str, token: str, settings: Settings, terminal: Terminal) -> list[Stage]:
+    """Go a customer's way at the address of a bank."""
+    origin = settings.origins[0]
+    with (
+        httpx.Client(base_url=url, timeout=_PATIENCE_S) as http,
+        Client(url, token=token) as clerk,
+        terminal.aside.status("A customer signs up"),
     ):
-        with terminal.progress("Living the day") as step:
-            return await Living(day, desk).run(lambda done, of: step(done, of, "payments"))
+        phone = Phone(http, passkeys=Authenticator(origin), origin=origin)
+        mails = partial(mailed_code, settings.home / "mail")
+        return list(Journey(phone, clerk=clerk, code_for=mails).run())
+
+
+def _tell(stages: Sequence[Stage], terminal: Terminal) -> None:
+    table = Table(box=None, padding=(0, 2))
+    for column in ("the phone", "what the bank said", "ms"):
+        table.add_column(column, justify="right" if column == "ms" else "left")
+    for stage in stages:
+        style = "red" if stage.is_theft else "green"
+        what = f"[bold]thief:[/] {stage.what}" if stage.is_theft else stage.what
+        table.add_row(what, f"[{style}]{stage.told}[/]", f"{stage.seconds * 1_000:,.0f}")
+    terminal.say(table)
 
 
 def _count(lived: Lived, terminal: Terminal) -> None:
@@ -142,8 +211,9 @@ async def _explain(dsn: postgres.Dsn, four: list[Told], terminal: Terminal) -> N
 
 
 async def _decide_again(dsn: postgres.Dsn, terminal: Terminal) -> bool:
+    policies = (decisions.load_policy(), decisions.load_access_policy())
     async with await AsyncConnection.connect(dsn.read, autocommit=True) as connection:
-        redecided = await redecide(connection, (decisions.load_policy(),), through=_EVERY)
+        redecided = await redecide(connection, policies, through=_EVERY)
     verdict = "[green]identical[/]" if redecided.is_identical else "[bold red]NOT identical[/]"
     terminal.say(f"{redecided.decisions:,} decisions: {verdict}")
     return redecided.is_identical

@@ -3,9 +3,10 @@
 import time
 
 import pytest
-from tests.customers import DeviceKey, new_address, serving
+from tests.customers import new_address, serving
 
 from scudo.governance import Passage, Ruling, Shut
+from scudo.simulation import DeviceKey
 
 
 def code(answer):
