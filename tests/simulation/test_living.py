@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from scudo.auditing import verify_bank
 from scudo.bootstrap import CATALOGUE, open_bank
 from scudo.decisions import DecisionRecord, load_policy
+from scudo.governance import find_leaks
 from scudo.kernel import Prefix, ids
 from scudo.simulation import Label, Living, OwnDesk, Profile, make_day, redecide
 
@@ -43,7 +44,33 @@ async def decide_again(dsn):
         return await redecide(connection, (load_policy(),), through=EVERY)
 
 
+def plant(connection, text):
+    """Put a text into the last answer of the log; gives the entry that has it."""
+    (position,) = connection.execute(
+        "UPDATE fabric.log_entry SET answer = %s"
+        " WHERE position = (SELECT max(position) FROM fabric.log_entry) RETURNING position",
+        (msgspec.json.encode({"note": text}),),
+    ).fetchone()
+    return str(position)
+
+
 class TestOrdinaryDay:
+    def test_leaves_no_personal_or_card_data_where_none_should_be(self, lent, database, tmp_path):
+        """Nothing in all that is logged looks like it; one value of each kind would be found."""
+        asyncio.run(live(lent, tmp_path, make_day(seed=5, payments=500)))
+        assert list(find_leaks(database.connection, limit=100_000)) == []
+
+        planted = {
+            "card": "4111 1111 1111 1111",
+            "iban": "IT60X0542811101000000123456",
+            "email": "anna.rossi@example.org",
+            "phone": "+39 06 1234 5678",
+        }
+        for kind, text in planted.items():
+            position = plant(database.connection, text)
+            (leak,) = find_leaks(database.connection, limit=100_000)
+            assert (leak.kind, leak.key, leak.path) == (kind, position, "answer.note")
+
     def test_is_mostly_approved(self, lent, database, tmp_path):
         """At least nine of ten payments pass, every scam is noticed, and the books are right."""
         lived = asyncio.run(live(lent, tmp_path, make_day(seed=7, payments=1_500)))

@@ -249,6 +249,11 @@ class Rooms:
         """Writes of the rooms, in lock order."""
         return self._stores
 
+    @property
+    def record_types(self) -> tuple[type[Any], ...]:
+        """The structs of all kinds of records."""
+        return tuple(register.type for register in self._records.registers.values())
+
     async def load(self, connection: AsyncConnection[TupleRow]) -> None:
         """Load what must be in memory: what is the bank's own."""
         # It is found by an index, whatever statistics say of a table that has just grown.

@@ -65,6 +65,7 @@ class Register(Generic[T]):
             changed: keeps an index of the room's own.
         """
         self.kind = kind
+        self.type = type_
         self.resident = resident
         self.decode: Callable[[bytes], T] = msgspec.json.Decoder(type_).decode
         self._changed = changed

@@ -1,6 +1,15 @@
 """By whose authority, and with what evidence: acts, gates, the log's tree, heads, proofs."""
 
-from scudo.governance import anomalies, approvals, callbacks, controls, events, flags, trail
+from scudo.governance import (
+    anomalies,
+    approvals,
+    callbacks,
+    classification,
+    controls,
+    events,
+    flags,
+    trail,
+)
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
 from scudo.governance.detection import find_in_text, find_in_value
 from scudo.governance.errors import (
@@ -83,6 +92,7 @@ __all__ = [
     "anomalies",
     "approvals",
     "callbacks",
+    "classification",
     "controls",
     "events",
     "find_in_text",

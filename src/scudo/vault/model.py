@@ -84,6 +84,7 @@ FIELDS: Final[dict[str, Field]] = {
     ),
     "tax_number": Field(DataClass.PERSONAL, searched_as=_compact),
     "totp_seed": Field(DataClass.SECRET),
+    "password_hash": Field(DataClass.SECRET),
 }
 
 #: What may stand in events and feature keys as a keyed token.

@@ -69,11 +69,15 @@ class RemovePasskey(Command, frozen=True, tag=113):
 
 
 class SetPassword(Command, frozen=True, tag=114):
-    """Set or change the password; other sessions end."""
+    """Set or change the password; other sessions end.
+
+    Attributes:
+        password_digest: as `Account` has it; the hash itself is with the vault already.
+    """
 
     session: int
     customer: int
-    password: str
+    password_digest: int
     step_up: int
 
 
@@ -93,7 +97,7 @@ class LogIn(Command, frozen=True, tag=116):
     Attributes:
         passkey: number of its record; 0: by password.
         answered: the passkey after its answer.
-        against: `logic.first_63` of the PHC string that the password was verified against; 0: none.
+        against: `password_digest` of the password that was verified; 0: none.
         totp_step, recovery: what was given beside the password; 0: not this.
     """
 

@@ -26,7 +26,7 @@ from scudo.identity.customers.errors import (
     RefreshRefused,
     SessionUnknown,
 )
-from scudo.identity.customers.logic import act_digest, is_fresh, number_of
+from scudo.identity.customers.logic import act_digest, is_fresh
 from scudo.identity.customers.model import (
     PASSKEYS_MAX,
     Account,
@@ -73,7 +73,7 @@ class LogIns:
         """Use the proofs up; whether all of them still stood."""
         if command.passkey:
             return self._step_ups.use_passkey(entry, account, command.passkey, command.answered)
-        if not account.has_totp or number_of(account.password.encode()) != command.against:
+        if not account.has_totp or account.password_digest != command.against:
             return False
         if command.recovery:
             if command.recovery not in account.recovery:
@@ -237,7 +237,7 @@ class LogIns:
             SessionOver, CoolingOff, StepUpNeeded, FreshProofNeeded.
         """
         self._may_change(command, entry)
-        self._store.change_account(entry, command.customer, password=command.password)
+        self._store.change_account(entry, command.customer, password_digest=command.password_digest)
         entry.emit(events.CredentialAdded(command.customer, "password"))
         self._end_others(entry, command.customer, command.session, "password_changed")
         return _DONE

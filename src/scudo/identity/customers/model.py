@@ -116,7 +116,8 @@ class Account(msgspec.Struct, frozen=True):
     Attributes:
         address: keyed token.
         passkeys: numbers of their records.
-        password: PHC string of Argon2id; empty: there is none.
+        password_digest: first 63 bits of the SHA-256 of the password's hash, which has a random
+            salt and is the vault's alone. 0: there is no password.
         has_totp: whether codes of an authenticator are asked for; the seed is not here.
         totp_step: newest 30-second step whose code was used; none is good at or before it.
         recovery: keyed hashes of the recovery codes that are left.
@@ -127,7 +128,7 @@ class Account(msgspec.Struct, frozen=True):
 
     address: int
     passkeys: tuple[int, ...] = ()
-    password: str = ""
+    password_digest: int = 0
     has_totp: bool = False
     totp_step: int = 0
     recovery: tuple[int, ...] = ()
@@ -138,7 +139,7 @@ class Account(msgspec.Struct, frozen=True):
     @property
     def has_credential(self) -> bool:
         """Whether there is a way to log in."""
-        return bool(self.passkeys or (self.password and self.has_totp))
+        return bool(self.passkeys or (self.password_digest and self.has_totp))
 
 
 class StoredPasskey(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ from scudo.identity.customers.errors import (
 from scudo.identity.customers.logic import Scene, Verdict, judge_session, number_of
 from scudo.identity.customers.model import Account, Session, StoredPasskey, Terms
 from scudo.identity.customers.passwords import Passwords
-from scudo.identity.customers.persons import EMAIL, Persons
+from scudo.identity.customers.persons import EMAIL, PASSWORD_HASH, Persons
 from scudo.identity.customers.store import Begun, CustomerStore
 from scudo.identity.customers.throttle import Throttle
 from scudo.identity.customers.tokens import AccessTokens, new_refresh_token
@@ -147,6 +147,27 @@ class Office:
         account = await self.find(self.store.accounts, customer)
         assert account is not None, "a customer with a session has an account"
         return account
+
+    async def is_password(self, customer: int, account: Account, password: str) -> bool:
+        """Whether a password is an account's; as much work where there is none, or nobody.
+
+        Raises:
+            PasswordsBusy: if too many wait.
+        """
+        kept = await self.ports.persons.read(customer, PASSWORD_HASH)
+        return await self.passwords.verify(_password_of(account, kept), password)
+
+    async def offer_password(self, customer: int, hashed: str) -> int:
+        """Have the vault keep a new hash beside the one that holds; gives the new one's digest.
+
+        Which of them holds is the account's to say, in the log: whatever becomes of the
+        command that says so, the hash that then holds is there.
+        """
+        account = await self.account(customer)
+        kept = await self.ports.persons.read(customer, PASSWORD_HASH)
+        both = f"{hashed} {_password_of(account, kept)}".rstrip()
+        await self.ports.persons.keep(customer, {PASSWORD_HASH: both})
+        return number_of(hashed.encode())
 
     async def session(self, call: web.Call) -> Session:
         """The session that a call was made in.
@@ -352,3 +373,9 @@ async def code_digest(persons: Persons, *parts: object) -> int:
 
 #: Options for the browser, as JSON.
 Options = Mapping[str, object]
+
+
+def _password_of(account: Account, kept: str | None) -> str:
+    """Of the hashes that the vault has, the one that holds; empty: none."""
+    hashes = (kept or "").split()
+    return next((h for h in hashes if number_of(h.encode()) == account.password_digest), "")

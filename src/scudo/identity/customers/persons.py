@@ -9,11 +9,17 @@ from scudo.identity.persons import AskVault, RecordPersonKept
 from scudo.kernel import Prefix, ids
 from scudo.vault import PutPerson, ReadFields, Why, errors
 
-#: Names of the fields, as the vault declares them.
+#: Names of the fields, as the vault declares them. A hash of a password is Argon2id's PHC string;
+#: while it changes there are two, the new one first, parted by a space.
 EMAIL: Final = "email"
 TOTP_SEED: Final = "totp_seed"
+PASSWORD_HASH: Final = "password_hash"  # noqa: S105 - a name
 #: What each is read for.
-_PURPOSES: Final = {EMAIL: "notification", TOTP_SEED: "authentication"}
+_PURPOSES: Final = {
+    EMAIL: "notification",
+    TOTP_SEED: "authentication",
+    PASSWORD_HASH: "authentication",
+}
 _BANK: Final = "bank"
 
 

@@ -4,7 +4,6 @@ from scudo.fabric import Answer, Entry
 from scudo.identity.customers import events
 from scudo.identity.customers.commands import BeginStepUp, ProveStepUp
 from scudo.identity.customers.errors import StepUpNeeded, StepUpRefused, StepUpUnknown
-from scudo.identity.customers.logic import number_of
 from scudo.identity.customers.model import Account, Act, StepUp
 from scudo.identity.customers.store import CustomerStore, keep_refusal
 from scudo.identity.passkeys import Passkey
@@ -67,7 +66,7 @@ class StepUps:
         else:
             has_passed = (
                 command.totp_step > 0
-                and number_of(account.password.encode()) == command.against
+                and account.password_digest == command.against
                 and self.use_totp(entry, command.customer, account, command.totp_step)
             )
         if not has_passed:

@@ -38,6 +38,17 @@ def log_in(device, **body):
     return device.keep(device.post("/v1/log-ins/password", {"password": PASSWORD} | body))
 
 
+async def everything_logged(bank):
+    """The bytes of every command, event, answer and record."""
+    async with await bank.bank.connect() as connection:
+        cursor = await connection.execute(
+            "SELECT command FROM fabric.log_entry UNION ALL SELECT events FROM fabric.log_entry"
+            " UNION ALL SELECT answer FROM fabric.log_entry"
+            " UNION ALL SELECT body FROM fabric.record"
+        )
+        return [value for (value,) in await cursor.fetchall()]
+
+
 class TestPassword:
     def test_with_a_code_begins_a_session(self, owner):
         """Password and a code of the authenticator let in, at an assurance of their own."""
@@ -167,11 +178,30 @@ class TestPassword:
         assert code(refused) == (422, "password_too_weak")
 
     def test_is_stored_as_argon2id_by_the_parameters_of_owasp(self, owner, bank):
-        """19 MiB, two passes, one lane."""
+        """19 MiB, two passes, one lane; by the vault."""
         customer = int(owner.customer.removeprefix("cus_"), 16)
-        account = bank.run(bank.office.account(customer))
+        kept = bank.run(bank.office.ports.persons.read(customer, "password_hash"))
 
-        assert account.password.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+        assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+        assert " " not in kept
+
+    def test_is_nowhere_in_the_log(self, owner, bank):
+        """No command, event or record holds what could be tried against a list of passwords."""
+        kept = bank.run(everything_logged(bank))
+
+        assert owner.customer
+        assert any(b"password" in bytes(value) for value in kept)
+        assert not any(b"argon2" in bytes(value) for value in kept)
+
+    def test_stays_what_it_was_when_its_change_is_refused(self, owner, bank):
+        """The vault has the new hash by then; the account says which of the two holds."""
+        customer = int(owner.customer.removeprefix("cus_"), 16)
+        office = bank.office
+        bank.run(office.offer_password(customer, bank.run(office.passwords.hash("another one"))))
+        account = bank.run(office.account(customer))
+
+        assert bank.run(office.is_password(customer, account, PASSWORD))
+        assert not bank.run(office.is_password(customer, account, "another one"))
 
 
 class TestPasskey:

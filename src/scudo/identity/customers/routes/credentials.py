@@ -25,7 +25,7 @@ from scudo.identity.customers.logic import demand_strong, number_of
 from scudo.identity.customers.model import RECOVERY_CODES, Assurance
 from scudo.identity.customers.office import Office, code_digest
 from scudo.identity.customers.passwords import matching_step, new_seed, seed_uri
-from scudo.identity.customers.persons import EMAIL, TOTP_SEED
+from scudo.identity.customers.persons import EMAIL, PASSWORD_HASH, TOTP_SEED
 from scudo.identity.customers.routes.wire import (
     SELF,
     SESSION_REFUSALS,
@@ -106,8 +106,12 @@ class _CredentialDesk:
         address = await office.ports.persons.read(_customer(call), EMAIL)
         demand_strong(body.password, address=address)
         hashed = await office.passwords.hash(body.password)
-        command = SetPassword(office.own_session(call), _customer(call), hashed, step_up)
-        return await self._change(call, command, web.Reply(204), "the password was set")
+        digest = await office.offer_password(_customer(call), hashed)
+        command = SetPassword(office.own_session(call), _customer(call), digest, step_up)
+        reply = await self._change(call, command, web.Reply(204), "the password was set")
+        if reply.status < _FIRST_REFUSAL:
+            await office.ports.persons.keep(_customer(call), {PASSWORD_HASH: hashed})
+        return reply
 
     async def _demand_current(self, call: web.Call, current: str | None) -> None:
         """See that who changes a password knows the one before.
@@ -122,11 +126,11 @@ class _CredentialDesk:
         office = self._office
         session = await office.session(call)
         account = await office.account(session.customer)
-        if not account.password or session.assurance == Assurance.RECOVERED:
+        if not account.password_digest or session.assurance == Assurance.RECOVERED:
             return
         keys = [(DEVICE, "password", office.own_session(call))]
         office.throttle.take(keys)
-        if not await office.passwords.verify(account.password, current or ""):
+        if not await office.is_password(session.customer, account, current or ""):
             refusal = PasswordUnproven("the current password is not this", field="current_password")
             await office.failed(call, "identity.set_password", refusal, device=session.token)
             raise refusal

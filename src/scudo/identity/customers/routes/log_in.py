@@ -16,7 +16,7 @@ from scudo.identity.customers.errors import (
     SessionOver,
     SessionUnknown,
 )
-from scudo.identity.customers.logic import device_number, number_of, read_address
+from scudo.identity.customers.logic import device_number, read_address
 from scudo.identity.customers.model import NOBODY, Account
 from scudo.identity.customers.office import Office, code_digest
 from scudo.identity.customers.passwords import matching_step
@@ -118,7 +118,7 @@ class _LogInDesk:
         is_known = await office.find(office.store.devices, device) is not None
         keys = _allowances(token, device, bearing.network, is_known=is_known)
         office.throttle.take(keys)
-        is_right = await office.passwords.verify(account.password, body.password)
+        is_right = await office.is_password(customer, account, body.password)
         seed = await persons.read(customer, TOTP_SEED)
         step = matching_step(seed or _NOBODYS_SEED, body.code or "", now=office.ports.now())
         given = body.recovery_code or ""
@@ -133,7 +133,7 @@ class _LogInDesk:
             customer,
             0,
             None,
-            number_of(account.password.encode()),
+            account.password_digest,
             0 if given else step,
             recovery if given else 0,
             bearing,

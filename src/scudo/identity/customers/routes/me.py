@@ -65,7 +65,7 @@ class _MirrorDesk:
                 session_id=ids.show(Prefix.SESSION, office.own_session(call)),
                 assurance=assurance_name(session.assurance),
                 passkeys=tuple(views),
-                has_password=bool(account.password),
+                has_password=bool(account.password_digest),
                 has_totp=account.has_totp,
                 recovery_codes_left=len(account.recovery),
                 cooling_off_until=rfc3339(account.cooling_until) if is_cooling else None,

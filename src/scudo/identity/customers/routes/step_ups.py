@@ -14,7 +14,7 @@ from scudo.identity.customers.errors import (
     StepUpUnknown,
     TooManyAttempts,
 )
-from scudo.identity.customers.logic import act_digest, number_of, step_up_challenge
+from scudo.identity.customers.logic import act_digest, step_up_challenge
 from scudo.identity.customers.model import Act, StepUp
 from scudo.identity.customers.office import Office, new_number
 from scudo.identity.customers.passwords import matching_step
@@ -170,12 +170,12 @@ class _StepUpDesk:
                 return failed
             return msgspec.structs.replace(failed, passkey=passkey, answered=answered)
         account = await office.account(step_up.customer)
-        is_right = await office.passwords.verify(account.password, body.password or "")
+        is_right = await office.is_password(step_up.customer, account, body.password or "")
         seed = await office.ports.persons.read(step_up.customer, TOTP_SEED)
         if not is_right or seed is None:
             return failed
         step = matching_step(seed, body.code or "", now=office.ports.now())
-        against = number_of(account.password.encode())
+        against = account.password_digest
         return msgspec.structs.replace(failed, against=against, totp_step=step)
 
 
