@@ -77,12 +77,13 @@ class Desk:
         return outcome
 
     def reader(self) -> flags.FlagReader:
-        return flags.FlagReader(flags.FlagProvider(self.flags))
+        # A busy machine is no slow provider.
+        return flags.FlagReader(flags.FlagProvider(self.flags), patience_s=30)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def desk(declared: tuple[flags.Flag, ...]) -> Desk:
-    """One for all tests here, which set flags of their own or know what was before."""
+    """A desk at which nothing was set yet."""
     return Desk(declared)
 
 
@@ -251,13 +252,11 @@ class TestSetting:
         )
     )
     def test_the_newest_approved_value_holds_or_the_default(
-        self, desk: Desk, changes: list[tuple[str, Any]]
+        self, declared: tuple[flags.Flag, ...], changes: list[tuple[str, Any]]
     ) -> None:
         """For any sequence of settings, whatever of it is refused."""
+        desk = Desk(declared)
         reader = desk.reader()
-        for flag in desk.flags.declared.values():
-            if desk.flags.set_value(flag) is not None:
-                desk.set(flag.name, None)
         defaults = {SWITCH: False, NUMBER: 50, WORD: "green"}
         newest: dict[str, Any] = dict.fromkeys(defaults)
         for name, value in changes:

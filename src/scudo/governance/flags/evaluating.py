@@ -20,8 +20,9 @@ from openfeature.provider import AbstractProvider, FeatureProvider, Metadata
 from scudo.fabric import web
 from scudo.governance.flags.keeping import Flags
 
-#: A provider that has not answered after so long is not waited for.
-_PATIENCE_S: Final = 0.005
+#: A provider that has not answered after so long is not waited for. Ours answers from memory, in
+#: microseconds; a machine that is busy with something else may let it wait for some milliseconds.
+PATIENCE_S: Final = 0.05
 #: One that was slow or failed is not asked again for so long.
 _REST_S: Final = 1.0
 _MISMATCHED: Final = "type_mismatch"
@@ -82,8 +83,14 @@ class FlagReader:
             OpenFeature in lower case, `slow`, or `resting` after a provider was slow or failed.
     """
 
-    def __init__(self, provider: FeatureProvider) -> None:
-        """Evaluate by a provider, under a domain of its own; begin it."""
+    def __init__(self, provider: FeatureProvider, *, patience_s: float = PATIENCE_S) -> None:
+        """Evaluate by a provider, under a domain of its own; begin it.
+
+        Args:
+            provider: is asked.
+            patience_s: how long a request waits for it, seconds.
+        """
+        self._patience_s = patience_s
         domain = f"scudo-{next(_domains)}"
         # One that cannot begin is down: its defaults stand in.
         with contextlib.suppress(Exception):
@@ -118,7 +125,7 @@ class FlagReader:
             return self._stand_in("resting", default)
         asked = asyncio.ensure_future(self._ask[type(default)](name, default))
         try:
-            await asyncio.wait({asked}, timeout=_PATIENCE_S)
+            await asyncio.wait({asked}, timeout=self._patience_s)
         finally:
             if not asked.done():
                 asked.cancel()
