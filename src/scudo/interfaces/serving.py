@@ -223,7 +223,8 @@ def application(  # noqa: PLR0913 - one parameter per property
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
     edge = _edge(bank, operations)
-    doors = (edge, desk.doorkeeper, bank.clients, office.tokens)
+    # Clients first: theirs are nearly all requests.
+    doors = (bank.clients, edge, desk.doorkeeper, office.tokens)
     served = Application(
         operations,
         authenticate=first_of(*(door.authenticate for door in doors)),
