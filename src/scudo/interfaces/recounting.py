@@ -133,6 +133,8 @@ class AuditorProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             limit=_LINE_BYTES_MAX,
+            # Of a session of its own it gives way as a whole (`give_way`).
+            start_new_session=True,
         )
         assert process.stdin is not None, "it was asked for"
         assert process.stdout is not None, "it was asked for"
