@@ -6,12 +6,14 @@ import time
 
 import psycopg
 import pytest
+import structlog
 from tests.auditing.conftest import LentServer, Teller, chain_anew, pay
 
 from scudo.auditing import Auditor, Recount
 from scudo.bootstrap import now_us, open_bank
 from scudo.bootstrap.rooms import CATALOGUE
 from scudo.fabric.settings import Settings
+from scudo.interfaces import recounting
 from scudo.interfaces.recounting import AuditorProcess
 from scudo.kernel import SECOND_US
 from scudo.ledger import TRANSFER
@@ -163,6 +165,30 @@ class TestAuditorProcess:
 
         assert well == (True, False)
         assert [bad.table for bad in told] == ["ledger.account"]
+
+    def test_says_that_it_failed_and_is_started_again(self, books, monkeypatch):
+        """An auditor that dies at once is no silence: each time leaves a line."""
+        monkeypatch.setattr(recounting, "_AFTER_FAULT_S", 0.1)
+
+        async def run():
+            process = AuditorProcess(
+                Settings(home=books.home),
+                dsn=f"{books.dsn.read} dbname=nowhere",
+                alarm=None,
+                begins_after_s=0,
+            )
+            running = asyncio.create_task(process.run())
+            while len(lines) < 2:
+                await asyncio.sleep(0.05)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        with structlog.testing.capture_logs() as lines:
+            asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
+
+        assert [(line["event"], line["exit_code"]) for line in lines[:2]] == [
+            ("auditor_failed", 1)
+        ] * 2
 
     def test_ends_with_the_bank_that_started_it(self, books):
         """Cancelled, it closes the line, and the process is gone."""

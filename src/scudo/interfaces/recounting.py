@@ -133,8 +133,6 @@ class AuditorProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             limit=_LINE_BYTES_MAX,
-            # Of a session of its own it gives way as a whole (`give_way`).
-            start_new_session=True,
         )
         assert process.stdin is not None, "it was asked for"
         assert process.stdout is not None, "it was asked for"
@@ -150,6 +148,8 @@ class AuditorProcess:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+        if process.returncode:
+            _log.warning("auditor_failed", exit_code=process.returncode)
 
 
 def main() -> None:
@@ -159,11 +159,17 @@ def main() -> None:
     stopping = threading.Event()
 
     def wait_for_the_end() -> None:
-        sys.stdin.buffer.read()
+        # Not through the buffer: its lock would be in the way when the process ends by itself.
+        while os.read(sys.stdin.fileno(), _LINE_BYTES_MAX):
+            pass
         stopping.set()
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
-    _say(recount(told, stopping, tell=_say))
+    try:
+        _say(recount(told, stopping, tell=_say))
+    except psycopg.OperationalError as error:
+        # The database went away, or is not there yet: the bank starts another one.
+        sys.exit(type(error).__name__)
 
 
 def _say(recounted: Recount) -> None:
