@@ -218,6 +218,8 @@ class Model(Books):
     def _new(self, kind: int, payer: Row, credit: int, asked: Row) -> tuple[int, Row]:
         number, currency = self.place.position, payer["currency"]
         self.emit(401, number, kind, payer["id"], credit or None, asked["amount"], currency)
+        if "text" in asked:
+            self.emit(415, number, asked["text"], asked["text_signals"])
         payment = {
             "id": number,
             "kind": kind,
@@ -233,6 +235,7 @@ class Model(Books):
             "discharged": 0,
             "hold": None,
             "expires_at": None,
+            "text": asked.get("text"),
             "asked": asked,
             "version": 0,
         }
@@ -478,6 +481,7 @@ HANDLERS: Final[dict[int, Callable[..., tuple[int, Row]]]] = {
     205: Model.bulk,
     401: Model.authorise,
     402: Model.pay,
+    411: Model.pay,
     403: Model.capture,
     404: Model.reverse,
     405: Model.raise_authorisation,

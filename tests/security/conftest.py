@@ -21,8 +21,8 @@ from tests.security.described import Described, body_of, path_of, query_of
 
 from scudo.fabric.settings import Settings
 from scudo.fabric.telemetry import configure_logging
-from scudo.governance import find_in_text
 from scudo.identity import SCOPES
+from scudo.kernel import find_in_text
 
 #: Stands in every text that these suites send: no line of the log may hold it.
 MARK: Final = "Mallory"
