@@ -199,12 +199,8 @@ class Rooms:
         self.authority = operators.make_authority(party=party, gates=passages, kinds=kinds)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
-        self._stores = (
-            self._records,
-            self._identity_store,
-            self._ledger_store,
-            self._payment_store,
-        )
+        own = (self._identity_store, self._ledger_store, self._payment_store)
+        self._stores: tuple[Store, ...] = (self._records, *own)
         self._prepared = _References()
         self._decided = _References()
         self.known_until = 0
