@@ -226,6 +226,7 @@ async def worked(database: Any, folder: Any, patch: Patch, *, pause_s: float = 0
             if number % 3 == 2:
                 saboteur.ways = list(next(ways))
             await driver.work(bank, count=driver.random.randint(1, 24))
+        await driver.send(bank, [driver.workload.under_mandate() for _ in range(16)])
         await asyncio.sleep(pause_s)
         await driver.work(bank, count=4)
         fence = database.connection.execute(

@@ -21,7 +21,7 @@ MIX: Final = {
     "challenge": 5,
     "journal": 12,
     "hold_journal": 4,
-    "under_mandate": 5,
+    "under_mandate": 8,
     "bulk": 2,
     "register": 2,
     "open_": 2,
@@ -183,8 +183,8 @@ class Workload:
     def new_mandates(self) -> list[Command]:
         """Mandates with bounds that a history comes up against."""
         bounds: list[dict[str, Any]] = [
-            {"currency": EUR, "amount_max": 600, "day_max": 40_000},
-            {"currency": EUR, "day_max": 5_000, "debit_products": [1]},
+            {"currency": EUR, "amount_max": 600, "day_max": 6_000},
+            {"currency": EUR, "day_max": 1_200, "debit_products": [1]},
             {"accounts": sorted(self.accounts[:3]), "credit_products": [100]},
             {"valid_to": (self.now or 4_000_000_000_000_000) + 20_000_000},
         ]
