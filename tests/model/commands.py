@@ -229,6 +229,8 @@ class Model(Mandates):
     def _new(self, kind: int, payer: Row, credit: int, asked: Row) -> tuple[int, Row]:
         number, currency = self.place.position, payer["currency"]
         self.emit(401, number, kind, payer["id"], credit or None, asked["amount"], currency)
+        if "text" in asked:
+            self.emit(415, number, asked["text"], asked["text_signals"])
         payment = {
             "id": number,
             "kind": kind,
@@ -244,6 +246,7 @@ class Model(Mandates):
             "discharged": 0,
             "hold": None,
             "expires_at": None,
+            "text": asked.get("text"),
             "asked": asked,
             "version": 0,
         }
@@ -490,6 +493,7 @@ HANDLERS: Final[dict[int, Callable[..., tuple[int, Row]]]] = {
     205: Model.bulk,
     401: Model.authorise,
     402: Model.pay,
+    411: Model.pay,
     403: Model.capture,
     404: Model.reverse,
     405: Model.raise_authorisation,
