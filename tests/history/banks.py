@@ -12,7 +12,7 @@ import msgspec
 from tests.history.record import Try
 from tests.history.workload import EUR, Workload
 
-from scudo import identity, ledger, payments
+from scudo import governance, identity, ledger, payments
 from scudo.bootstrap import Bank, open_bank
 from scudo.decisions import Policy
 from scudo.fabric import Command, Guarded, Limits
@@ -34,6 +34,7 @@ _COMMANDS: Final = (
     | payments.ReleasePayment
     | payments.CancelPayment
     | payments.AnswerChallenge
+    | governance.ApproveMandate
 )
 #: How a batch can be broken, after its rows are locked and before the log's head is.
 FAILURES: Final = {
@@ -116,6 +117,7 @@ class Driver:
         await self.send(bank, [[201, customers[n], EUR, 100, 2, 0, 0] for n in range(accounts)])
         rich = [[1, 10**6, EUR, 0, number, 0, True, 0, 0, 0] for number in self.workload.accounts]
         await self.send(bank, [[203, 1, rich, "opening"]])
+        await self.send(bank, self.workload.new_mandates())
 
     async def work(self, bank: Bank, *, count: int) -> None:
         """Send some commands at once, a third of them with an earlier key."""

@@ -64,6 +64,7 @@ FIELDS: Final[dict[int, tuple[str, ...]]] = {
     407: ("payment",),
     408: ("payment", "has_passed"),
     409: ("payment",),
+    502: ("mandate", "terms"),
 }
 MOVEMENT: Final = (
     "kind",
@@ -77,9 +78,10 @@ MOVEMENT: Final = (
     "tolerance_bps",
     "code",
 )
-#: Commands of the bank's own that touch nothing of what the model knows: acts, watched controls,
-#: the vault's keys. Rows that one of them left behind would be found all the same, unexplained.
-BESIDE: Final = frozenset({501, 540, 541, 550})
+#: Commands of the bank's own that touch nothing of what the model knows: degraded decisions that
+#: are judged again, acts, anomalies, watched controls, the vault's keys. Rows that one of them left
+#: behind would be found all the same, unexplained.
+BESIDE: Final = frozenset({301, 501, 540, 541, 550})
 #: Commands whose refusal is an event, because money is concerned.
 RECORDED: Final = frozenset({203, 205, 401, 402, 403, 404, 405, 406, 407, 408, 409, 411})
 

@@ -163,7 +163,7 @@ async def _alarm(bank: Bank, bad: BadRow) -> None:
     """Tell the log which row is wrong: the one fact that must outlive the process."""
     where = f"{bad.table} {bad.key}" + (f" {bad.column}" if bad.column else "")
     act = Act(0, web.PrincipalKind.NOBODY, "audit.found_row", where, None, "row_broken")
-    await bank.submit(RecordActs((act,)))
+    await bank.note(RecordActs((act,)))
 
 
 def application(  # noqa: PLR0913 - one parameter per property
