@@ -13,6 +13,7 @@ from scudo.identity import (
     routes,
 )
 from scudo.identity.commands import RegisterCustomer, Registry
+from scudo.identity.dpop import DeviceKey, Proofs
 from scudo.identity.model import SCOPES, Customer, CustomerKind
 from scudo.identity.persons import AskVault, PersonFacts
 from scudo.identity.store import Clients, IdentityStore, issue_token, revoke_token
@@ -23,8 +24,10 @@ __all__ = [
     "Clients",
     "Customer",
     "CustomerKind",
+    "DeviceKey",
     "IdentityStore",
     "PersonFacts",
+    "Proofs",
     "RegisterCustomer",
     "Registry",
     "customers",

@@ -192,7 +192,7 @@ def application(  # noqa: PLR0913 - one parameter per property
     if office is None:
         laptop = environment.Settings(home=bank.home)
         office = customers_office(bank, laptop, record=record, vault=vault)
-    desk = partner_desk(bank, site, submit=submit, record=record)
+    desk = partner_desk(bank, site, proofs=office.proofs, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
     reader = flags.FlagReader(flags.FlagProvider(bank.rooms.flags))

@@ -1,7 +1,6 @@
 """Customers as people: how they sign up, log in, and prove who they are on which device."""
 
 from scudo.identity.customers import errors, events, routes
-from scudo.identity.customers.dpop import DeviceKey, Proofs
 from scudo.identity.customers.keeper import CustomerKeeper
 from scudo.identity.customers.logic import act_digest
 from scudo.identity.customers.model import Act, Assurance, Session, Terms
@@ -16,12 +15,10 @@ __all__ = [
     "Act",
     "Assurance",
     "CustomerKeeper",
-    "DeviceKey",
     "Guard",
     "Office",
     "Persons",
     "Ports",
-    "Proofs",
     "RememberedPersons",
     "Session",
     "StepUps",

@@ -17,7 +17,6 @@ from scudo.fabric import Answer, Command, Register, find_record, web
 from scudo.governance import Act as AuditedAct
 from scudo.governance import Recorder
 from scudo.identity.customers.commands import Bearing, EndSessions, ReportMisuse
-from scudo.identity.customers.dpop import DeviceKey, Proofs
 from scudo.identity.customers.errors import (
     ChallengeUnknown,
     CoolingOff,
@@ -31,6 +30,7 @@ from scudo.identity.customers.persons import EMAIL, PASSWORD_HASH, Persons
 from scudo.identity.customers.store import Begun, CustomerStore
 from scudo.identity.customers.throttle import Throttle
 from scudo.identity.customers.tokens import AccessTokens, new_refresh_token
+from scudo.identity.dpop import DeviceKey, Proofs
 from scudo.identity.mail import Mail, Mailer
 from scudo.identity.passkeys import Passkey, RelyingParty
 from scudo.kernel import SECOND_US, Refusal, ids

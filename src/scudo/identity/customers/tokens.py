@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Final
 
 from scudo.fabric import web
-from scudo.identity.customers.dpop import DeviceKey, Proofs
-from scudo.identity.customers.errors import KeyMismatched, ProofMissing, ProofReplayed
 from scudo.identity.customers.logic import first_63
 from scudo.identity.customers.model import Session, principal_of
 from scudo.identity.customers.store import CustomerStore
+from scudo.identity.dpop import DeviceKey, Proofs
+from scudo.identity.errors import KeyMismatched, ProofMissing, ProofReplayed
 
 _TOKEN_BYTES: Final = 32
 #: Tells a thief's use of a token: number of session and customer, code of the refusal, network.

@@ -5,7 +5,6 @@ from typing import Final
 from scudo.fabric import Answer, web
 from scudo.governance import GateShut
 from scudo.identity.customers.commands import Bearing, EndSessions, LogIn, Refresh
-from scudo.identity.customers.dpop import DeviceKey
 from scudo.identity.customers.errors import (
     AddressMalformed,
     ChallengeUnknown,
@@ -40,6 +39,7 @@ from scudo.identity.customers.routes.wire import (
 )
 from scudo.identity.customers.throttle import ACCOUNT, DEVICE, NETWORK, Key
 from scudo.identity.customers.tokens import new_refresh_token, refresh_digest
+from scudo.identity.dpop import DeviceKey
 from scudo.identity.errors import CustomerNotFound
 from scudo.identity.passkeys import (
     AssertionInvalid,
