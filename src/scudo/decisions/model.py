@@ -23,6 +23,7 @@ class Gate(IntEnum):
     RECOVERY = 15
     LIMIT_CHANGE = 16
     OPERATOR_ACT = 17
+    FAILED_PROOF = 18
 
 
 #: Gates that money moves through; the others are passed by persons, and count apart.

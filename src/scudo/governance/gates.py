@@ -22,6 +22,8 @@ class Passage(IntEnum):
     RECOVERY = 15
     LIMIT_CHANGE = 16
     OPERATOR_ACT = 17
+    #: Refused whatever the gate answers; it is asked so that what follows is judged by it.
+    FAILED_PROOF = 18
 
 
 class Ruling(IntEnum):

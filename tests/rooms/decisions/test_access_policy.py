@@ -37,6 +37,7 @@ ADDED: Step = SOON | {"gate": Gate.NEW_DEVICE}
 PAYEE: Step = SOON | {"gate": Gate.BENEFICIARY}
 RECOVERED: Step = SOON | {"gate": Gate.RECOVERY}
 LIMIT: Step = SOON | {"gate": Gate.LIMIT_CHANGE}
+FAILED: Step = SOON | {"gate": Gate.FAILED_PROOF}
 ACT: Step = SOON | {"gate": Gate.OPERATOR_ACT, "customer": 7_000}
 
 
@@ -79,6 +80,12 @@ STORIES: dict[str, tuple[Step, ...]] = {
     "network_across_customers": tuple(
         SOON | {"customer": number, "device": number} for number in range(100, 120)
     ),
+    "log_in_after_failures": (*(FAILED,) * 8, SOON),
+    "log_in_after_failures_of_network": (
+        *_each(FAILED | {"after": SECOND}, "customer", 40, first=1_000),
+        SOON,
+    ),
+    "proofs_guessed": _each(FAILED | {"after": SECOND}, "device", 200),
     "log_in_after_recovery": (RECOVERED, SOON | STRANGE),
     "log_in_new_device": (LOG_IN, SOON | {"device": 99}),
     "log_in_elsewhere": (LOG_IN, SOON | {"country": 826}),
@@ -111,6 +118,17 @@ JUST_NOT: dict[str, tuple[Step, ...]] = {
     "a refused customer from another device": (
         *(SOON | {"outcome": Outcome.DECLINE},) * 4,
         SOON | {"device": 99},
+    ),
+    "a stranger's failures, and the customer's own device": (
+        *(LOG_IN,) * 3,
+        *(FAILED | STRANGE,) * 30,
+        SOON,
+    ),
+    "somebody who mistypes": (LOG_IN, *(FAILED,) * 5, SOON),
+    "failures two hours ago": (
+        LOG_IN,
+        *(FAILED,) * 20,
+        {"after": 2 * HOUR},
     ),
     "another country, the next day": (LOG_IN, LOG_IN | {"country": 826}),
     "a beneficiary from the usual device": (*(LOG_IN,) * 3, PAYEE),
@@ -150,6 +168,16 @@ class TestAccessPolicy:
 
         assert verdict.hits == ()
         assert verdict.outcome is Outcome.ALLOW
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_failures_from_elsewhere_step_up_devices_that_are_new_only(self, known: bool) -> None:
+        """Guessing at an account from many places steps up what it did not know before."""
+        guessed = _each(FAILED, "device", 10, first=1_000)
+        verdict, _, _ = _play(LOG_IN, LOG_IN, *guessed, SOON | ({} if known else {"device": 99}))
+
+        hits = [POLICY.rules[hit].name for hit in verdict.hits]
+        assert ("log_in_after_failures" in hits) is not known
+        assert verdict.outcome is (Outcome.ALLOW if known else Outcome.STEP_UP)
 
     def test_a_month_of_log_ins_raises_nothing(self) -> None:
         """The same device every day for a month."""

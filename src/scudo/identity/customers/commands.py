@@ -178,6 +178,23 @@ class StopRecovery(Command, frozen=True, tag=122):
     customer: int
 
 
+class FailProof(Command, frozen=True, tag=124):
+    """Have it in the log, and before the gates, that a proof of who somebody is did not hold.
+
+    Attributes:
+        customer: who it was said to be; 0: nobody is known by that name.
+        act: what was tried, and `code` how it was refused.
+    """
+
+    customer: int
+    act: str
+    code: str
+    device: int
+    network: int
+    country: int | None
+    trace: str
+
+
 class ReportMisuse(Command, frozen=True, tag=123):
     """Tell the log that a session's token was used as only a thief would."""
 

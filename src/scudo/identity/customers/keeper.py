@@ -12,6 +12,7 @@ from scudo.identity.customers.commands import (
     BeginStepUp,
     ConfirmTotp,
     EndSessions,
+    FailProof,
     LogIn,
     MailCode,
     ProveStepUp,
@@ -62,6 +63,7 @@ class CustomerKeeper:
             Refresh: log_ins.refresh,
             EndSessions: log_ins.end_sessions,
             ReportMisuse: log_ins.report_misuse,
+            FailProof: log_ins.fail_proof,
             AddPasskey: log_ins.add_passkey,
             RemovePasskey: log_ins.remove_passkey,
             SetPassword: log_ins.set_password,
@@ -117,7 +119,7 @@ class CustomerKeeper:
                 yield SESSION_KIND, command.session
                 yield from self._customer(command.customer)
             case _:
-                # A misuse that is reported refers to nothing.
+                # A misuse or a failure that is reported refers to nothing.
                 pass
 
     def step_up(self, number: int) -> Iterator[Reference]:

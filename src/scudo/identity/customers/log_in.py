@@ -2,13 +2,15 @@
 
 import msgspec
 
-from scudo.fabric import Answer, Entry
-from scudo.governance import Passage
+from scudo.fabric import Answer, Entry, web
+from scudo.governance import Act as AuditedAct
+from scudo.governance import Passage, RecordActs, record_acts
 from scudo.identity.customers import events
 from scudo.identity.customers.commands import (
     AddPasskey,
     ConfirmTotp,
     EndSessions,
+    FailProof,
     LogIn,
     Refresh,
     RemovePasskey,
@@ -131,6 +133,27 @@ class LogIns:
             raise SessionUnknown(message, field="session_id")
         for number in (command.which,) if command.which else account.sessions:
             store.end_session(entry, number, code=command.code)
+        return _DONE
+
+    def fail_proof(self, command: FailProof, entry: Entry) -> Answer:
+        """Record a proof that did not hold, for the audit trail and for the gates."""
+        act = AuditedAct(
+            0,
+            web.PrincipalKind.NOBODY,
+            command.act,
+            result=command.code,
+            network=command.network,
+            device=command.device,
+            trace=command.trace,
+        )
+        record_acts(RecordActs((act,)), entry)
+        self._store.count_failure(
+            entry,
+            command.customer,
+            device=command.device,
+            network=command.network,
+            country=command.country,
+        )
         return _DONE
 
     def report_misuse(self, command: ReportMisuse, entry: Entry) -> Answer:

@@ -13,10 +13,9 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 import structlog
 
-from scudo.fabric import Answer, Command, Register, find_record, web
-from scudo.governance import Act as AuditedAct
+from scudo.fabric import Answer, BankUnavailable, Command, Register, find_record, web
 from scudo.governance import Recorder
-from scudo.identity.customers.commands import Bearing, EndSessions, ReportMisuse
+from scudo.identity.customers.commands import Bearing, EndSessions, FailProof, ReportMisuse
 from scudo.identity.customers.errors import (
     ChallengeUnknown,
     CoolingOff,
@@ -39,6 +38,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _log: Final = structlog.get_logger("scudo.identity")
 _begun: Final = msgspec.json.Decoder(Begun).decode
 _CHALLENGE_BYTES: Final = 32
+_FIRST_REFUSAL: Final = 400
 _CHALLENGES_MAX: Final = 100_000
 #: The same misuse of the same session is told once in so long.
 _TOLD_US: Final = 60 * SECOND_US
@@ -319,18 +319,27 @@ class Office:
 
     # ---- telling
 
-    async def failed(self, call: web.Call, act: str, refusal: Refusal, *, device: int) -> None:
-        """Record an attempt that was refused; for unknown names the same as for known ones."""
-        failed = AuditedAct(
-            0,
-            web.PrincipalKind.NOBODY,
-            act,
-            result=refusal.code,
-            network=await self.network(call),
-            device=device,
-            trace=call.trace_id,
-        )
-        await self.ports.record([failed])
+    async def failed(
+        self,
+        call: web.Call,
+        act: str,
+        refusal: Refusal,
+        *,
+        customer: int,
+        device: int,
+        country: int | None = None,
+    ) -> None:
+        """Record a proof that did not hold; for unknown names the same as for known ones.
+
+        Raises:
+            BankUnavailable: if it cannot be recorded.
+        """
+        network = await self.network(call)
+        failed = FailProof(customer, act, refusal.code, device, network, country, call.trace_id)
+        answer = await self.ports.tell(failed)
+        if answer.status >= _FIRST_REFUSAL:
+            message = "what fails cannot be recorded now, so nothing is tried"
+            raise BankUnavailable(message)
 
     async def notify(self, customer: int, subject: str, text: str) -> None:
         """Mail a customer whose address is known."""
@@ -356,7 +365,7 @@ class Office:
     async def _tell_misuse(self, session: int, customer: int, code: str, network: str) -> None:
         token = await self.ports.persons.token("ip", network or "local")
         answer = await self.ports.tell(ReportMisuse(session, customer, code, token))
-        if answer.status >= 400:
+        if answer.status >= _FIRST_REFUSAL:
             _log.error("misuse_not_recorded", code=code)
 
 

@@ -71,6 +71,14 @@ class StepUps:
             )
         if not has_passed:
             store.change(entry, store.step_ups, command.number, tries=step_up.tries + 1)
+            session = store.live_session(command.session, entry)
+            store.count_failure(
+                entry,
+                command.customer,
+                device=session.token,
+                network=session.network,
+                country=session.country,
+            )
             return keep_refusal(
                 entry,
                 StepUpRefused("the proof does not hold"),

@@ -216,8 +216,23 @@ class CustomerStore:
                 message = "the bank does not let you in this way now"
                 raise LogInDeclined(message)
 
+    def count_failure(
+        self, entry: Entry, customer: int, *, device: int, network: int, country: int | None
+    ) -> None:
+        """Tell the gates of a proof that did not hold; what they answer changes nothing now."""
+        asked = Asked(Passage.FAILED_PROOF, customer, device, network, country)
+        self.gates.pass_through(entry, asked)
+
     def decline(self, entry: Entry, customer: int, bearing: Bearing, refusal: Refusal) -> Answer:
         """Refuse a log-in and keep what the entry did: decisions, used codes, and an event."""
+        if not isinstance(refusal, LogInDeclined):
+            self.count_failure(
+                entry,
+                customer,
+                device=bearing.token,
+                network=bearing.network,
+                country=bearing.country,
+            )
         return keep_refusal(
             entry,
             refusal,

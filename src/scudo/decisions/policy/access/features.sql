@@ -7,7 +7,8 @@
 -- and comes again when the obligation is met. At gate 17 the customer is an operator.
 --
 -- Gates: 11 onboarding, 12 log-in, 13 new device, 14 beneficiary, 15 recovery, 16 change of a
--- limit, 17 operator's act.
+-- limit, 17 operator's act, 18 a proof of who it is that did not hold (its customer is 0 where
+-- the name is nobody's), which makes nothing known.
 SELECT
   -- The person: what is usual
   COUNT(*) FILTER (WHERE gate = 12) OVER person_1h AS logins_1h,
@@ -19,6 +20,8 @@ SELECT
   ARG_MAX(country, ordered_at)
     FILTER (WHERE gate = 12 AND approved AND country IS NOT NULL)
     OVER person_ever AS latest_country,
+
+  COUNT(*) FILTER (WHERE gate = 18) OVER person_1h AS failures_1h,
 
   -- The person: what changes who may do what
   COUNT(*) FILTER (WHERE gate = 13 AND approved) OVER person_7d_before AS devices_added_7d,
@@ -33,13 +36,17 @@ SELECT
   -- The device
   LEAST(COUNT(DISTINCT customer) OVER device_1h, 8) AS device_persons_1h,
   COUNT(*) FILTER (WHERE declined) OVER device_1h_before AS device_refused_1h,
+  COUNT(*) FILTER (WHERE gate = 18) OVER device_1h AS device_failures_1h,
   COUNT(*) FILTER (WHERE gate = 11) OVER device_24h AS device_onboardings_24h,
-  ordered_at - MIN(ordered_at) FILTER (WHERE approved) OVER person_device_ever AS device_known,
+  ordered_at - MIN(ordered_at) FILTER (WHERE approved AND gate <> 18)
+    OVER person_device_ever AS device_known,
 
   -- The internet address
   LEAST(COUNT(DISTINCT customer) FILTER (WHERE gate <> 11) OVER ip_1h, 24) AS network_persons_1h,
   COUNT(*) FILTER (WHERE gate = 11) OVER ip_24h AS network_onboardings_24h,
-  ordered_at - MIN(ordered_at) FILTER (WHERE approved) OVER person_ip_ever AS network_known
+  COUNT(*) FILTER (WHERE gate = 18) OVER ip_1h AS network_failures_1h,
+  ordered_at - MIN(ordered_at) FILTER (WHERE approved AND gate <> 18)
+    OVER person_ip_ever AS network_known
 FROM gate_event
 WINDOW
   person_1h AS (

@@ -132,7 +132,14 @@ class _CredentialDesk:
         office.throttle.take(keys)
         if not await office.is_password(session.customer, account, current or ""):
             refusal = PasswordUnproven("the current password is not this", field="current_password")
-            await office.failed(call, "identity.set_password", refusal, device=session.token)
+            await office.failed(
+                call,
+                "identity.set_password",
+                refusal,
+                customer=session.customer,
+                device=session.token,
+                country=session.country,
+            )
             raise refusal
         office.throttle.forgive(keys)
 

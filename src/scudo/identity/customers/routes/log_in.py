@@ -16,7 +16,7 @@ from scudo.identity.customers.errors import (
     SessionUnknown,
 )
 from scudo.identity.customers.logic import device_number, read_address
-from scudo.identity.customers.model import NOBODY, Account
+from scudo.identity.customers.model import NOBODY, Account, StoredPasskey
 from scudo.identity.customers.office import Office, code_digest
 from scudo.identity.customers.passwords import matching_step
 from scudo.identity.customers.persons import EMAIL, TOTP_SEED
@@ -42,7 +42,9 @@ from scudo.identity.customers.tokens import new_refresh_token, refresh_digest
 from scudo.identity.dpop import DeviceKey
 from scudo.identity.errors import CustomerNotFound
 from scudo.identity.passkeys import (
+    Assertion,
     AssertionInvalid,
+    Passkey,
     authentication_options,
     read_assertion,
     verify_answer,
@@ -79,29 +81,31 @@ class _LogInDesk:
         number = ids.parse(Prefix.CHALLENGE, body.challenge_id, field="challenge_id")
         challenge = office.answered(number, None)
         bearing, refresh = await office.bearing(call, key, body.country)
+        stored: StoredPasskey | None = None
         try:
-            command = await self._answered(body, challenge, bearing)
+            assertion = read_assertion(body.credential)
+            passkey, stored = await office.passkey(assertion.credential)
+            answered = _answered(office, assertion, challenge, stored)
         except AssertionInvalid as refusal:
-            await office.failed(call, "identity.log_in", refusal, device=bearing.token)
+            await self._failed(
+                call, refusal, bearing, NOBODY if stored is None else stored.customer
+            )
             raise
+        assert stored is not None, "nobody's passkey answers nothing"
+        command = LogIn(stored.customer, passkey, answered, 0, 0, 0, bearing)
         return await self._begin(call, command, key, refresh, keys)
 
-    async def _answered(self, body: PasskeyLogIn, challenge: bytes, bearing: Bearing) -> LogIn:
-        """Verify a passkey's answer.
-
-        Raises:
-            AssertionInvalid: if it does not hold, or nobody has this passkey.
-        """
-        office = self._office
-        assertion = read_assertion(body.credential)
-        number, stored = await office.passkey(assertion.credential)
-        if stored is None:
-            message = "the passkey's answer does not hold"
-            raise AssertionInvalid(message, field="credential")
-        answered = verify_answer(
-            office.ports.party, assertion, challenge=challenge, passkey=stored.passkey
+    async def _failed(
+        self, call: web.Call, refusal: Refusal, bearing: Bearing, customer: int
+    ) -> None:
+        await self._office.failed(
+            call,
+            "identity.log_in",
+            refusal,
+            customer=customer,
+            device=bearing.token,
+            country=bearing.country,
         )
-        return LogIn(stored.customer, number, answered, 0, 0, 0, bearing)
 
     async def by_password(self, call: web.Call) -> web.Reply:
         """Log in by password and code; for an unknown name the same work is done in vain."""
@@ -127,7 +131,7 @@ class _LogInDesk:
         if not (is_right and has_second and account.has_totp):
             message = "name and proofs do not go together"
             refusal = LogInRefused(message)
-            await office.failed(call, "identity.log_in", refusal, device=bearing.token)
+            await self._failed(call, refusal, bearing, customer)
             raise refusal
         command = LogIn(
             customer,
@@ -223,6 +227,20 @@ class _LogInDesk:
         command = EndSessions(own, call.client.customer, which, "ended_by_customer")
         answer = await office.submit(command, call)
         return web.Reply(answer.status, answer.body or None)
+
+
+def _answered(
+    office: Office, assertion: Assertion, challenge: bytes, stored: StoredPasskey | None
+) -> Passkey:
+    """Verify a passkey's answer; gives the passkey after it.
+
+    Raises:
+        AssertionInvalid: if it does not hold, or nobody has this passkey.
+    """
+    if stored is None:
+        message = "the passkey's answer does not hold"
+        raise AssertionInvalid(message, field="credential")
+    return verify_answer(office.ports.party, assertion, challenge=challenge, passkey=stored.passkey)
 
 
 def _allowances(account: int, device: int, network: int, *, is_known: bool) -> list[Key]:

@@ -129,7 +129,18 @@ class _SignUpDesk:
         office.throttle.take(keys)
         found = await office.find(office.store.addresses, token)
         customer = NOBODY if found is None else found.customer
-        passkey, answered = await self._passkey(body, customer)
+        try:
+            passkey, answered = await self._passkey(body, customer)
+        except AssertionInvalid as refusal:
+            await office.failed(
+                call,
+                "identity.recover",
+                refusal,
+                customer=customer,
+                device=bearing.token,
+                country=bearing.country,
+            )
+            raise
         recovery = 0
         if body.recovery_code is not None:
             recovery = await code_digest(persons, _RECOVERY, customer, body.recovery_code)
