@@ -24,6 +24,7 @@ class Gate(IntEnum):
     LIMIT_CHANGE = 16
     OPERATOR_ACT = 17
     FAILED_PROOF = 18
+    SESSION_ACT = 19
 
 
 #: Gates that money moves through; the others are passed by persons, and count apart.
@@ -69,6 +70,11 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
         mcc: ISO 18245 merchant category code.
         latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84.
         account_opened_at, customer_since, occurred_at: microseconds since 1970, UTC.
+        hour: of the day, UTC, when it was ordered; at gates of `PASSAGES`.
+
+    Attributes:
+        act: what is done at `SESSION_ACT`, as `identity` counts acts.
+        session: in which it is done.
 
     Invariant:
         every number lies strictly between -2**63 and 2**63; tokens are positive.
@@ -96,6 +102,9 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     account_opened_at: int | None = None
     customer_since: int | None = None
     occurred_at: int | None = None
+    act: int | None = None
+    session: int | None = None
+    hour: int | None = None
 
 
 class Degradation(IntEnum):

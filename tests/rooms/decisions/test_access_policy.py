@@ -38,6 +38,8 @@ PAYEE: Step = SOON | {"gate": Gate.BENEFICIARY}
 RECOVERED: Step = SOON | {"gate": Gate.RECOVERY}
 LIMIT: Step = SOON | {"gate": Gate.LIMIT_CHANGE}
 FAILED: Step = SOON | {"gate": Gate.FAILED_PROOF}
+DONE: Step = SOON | {"gate": Gate.SESSION_ACT, "session": 50, "act": 1, "hour": 13}
+READS: Step = DONE | {"after": 10 * SECOND, "act": 6}
 ACT: Step = SOON | {"gate": Gate.OPERATOR_ACT, "customer": 7_000}
 
 
@@ -92,6 +94,16 @@ STORIES: dict[str, tuple[Step, ...]] = {
     "log_in_many_networks": _each(SOON, "ip", 6),
     "log_in_velocity": (SOON,) * 20,
     "log_in_after_long": (LOG_IN, {"after": 181 * DAY}),
+    "session_floods": (DONE | {"after": SECOND},) * 60,
+    "session_harvests": (READS,) * 30,
+    "act_at_once": (*(LOG_IN,) * 3, DONE | {"after": SECOND}),
+    "act_unheard_of": (*(LOG_IN,) * 3, DONE | STRANGE),
+    "act_at_unusual_hour": (
+        *(DONE | {"after": DAY},) * 10,
+        DONE | {"after": 13 * HOUR, "hour": 2, "ip": 98},
+    ),
+    "acts_follow_quickly": (DONE | {"after": SECOND},) * 20,
+    "act_after_many_reads": (*(READS,) * 5, DONE),
     "onboarding_one_device": _each(ONBOARDED, "customer", 4),
     "onboarding_one_network": tuple(
         ONBOARDED | {"customer": number, "device": number} for number in range(100, 120)
@@ -130,6 +142,27 @@ JUST_NOT: dict[str, tuple[Step, ...]] = {
         *(FAILED,) * 20,
         {"after": 2 * HOUR},
     ),
+    "the first acts of a new customer, at once": (
+        ONBOARDED,
+        SOON,
+        DONE | {"after": SECOND},
+        DONE | {"after": SECOND, "act": 4},
+    ),
+    "a payment like any other, at once": (
+        *(LOG_IN, DONE) * 3,
+        LOG_IN,
+        DONE | {"after": SECOND, "session": 51},
+    ),
+    "a first time, slowly and from home": (*(LOG_IN, DONE) * 3, DONE | {"act": 4}),
+    "the usual act at an unusual hour, from home": (
+        *(DONE | {"after": DAY},) * 10,
+        DONE | {"after": 13 * HOUR, "hour": 2},
+    ),
+    "the usual act from elsewhere, a little earlier than usual": (
+        *(DONE | {"after": DAY},) * 10,
+        DONE | {"after": 20 * HOUR, "hour": 9, "ip": 98},
+    ),
+    "somebody who looks through the history": ((READS | {"after": 3 * MINUTE}),) * 30,
     "another country, the next day": (LOG_IN, LOG_IN | {"country": 826}),
     "a beneficiary from the usual device": (*(LOG_IN,) * 3, PAYEE),
     "a limit four days after a recovery": (RECOVERED, LIMIT | {"after": 4 * DAY}),

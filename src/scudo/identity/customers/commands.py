@@ -7,7 +7,7 @@ against still stands, and whether they can be used up.
 import msgspec
 
 from scudo.fabric import Command
-from scudo.identity.customers.model import Act, Purpose
+from scudo.identity.customers.model import Act, Purpose, SessionAct
 from scudo.identity.passkeys import Passkey
 
 
@@ -147,7 +147,11 @@ class BeginStepUp(Command, frozen=True, tag=119):
 
 
 class ProveStepUp(Command, frozen=True, tag=120):
-    """Give the proof for one act; a `passkey` of 0 and a `totp_step` of 0: it does not hold."""
+    """Give the proof for one act; a `passkey` of 0 and a `totp_step` of 0: it does not hold.
+
+    Attributes:
+        network, country: where the proof came from; 0, None: not known.
+    """
 
     number: int
     session: int
@@ -156,6 +160,8 @@ class ProveStepUp(Command, frozen=True, tag=120):
     answered: Passkey | None
     against: int
     totp_step: int
+    network: int = 0
+    country: int | None = None
 
 
 class Recover(Command, frozen=True, tag=121):
@@ -193,6 +199,16 @@ class FailProof(Command, frozen=True, tag=124):
     network: int
     country: int | None
     trace: str
+
+
+class JudgeAct(Command, frozen=True, tag=125):
+    """Judge a session again: something sensitive is about to be done in it."""
+
+    session: int
+    customer: int
+    act: SessionAct
+    network: int
+    country: int | None
 
 
 class ReportMisuse(Command, frozen=True, tag=123):

@@ -73,6 +73,22 @@ class FreshProofNeeded(Refusal):
     next_step = "Log in again on this device, or pass a step-up, and ask again."
 
 
+class ActUnusual(Refusal):
+    """Raised when an act is not like its customer, and this session has not been proven anew."""
+
+    code = "act_unusual"
+    kind = "forbidden"
+    next_step = "Begin a step-up, pass it in this session, and ask again within ten minutes."
+
+
+class ActDeclined(Refusal):
+    """Raised when the bank's gate does not let a session do something now."""
+
+    code = "act_declined"
+    kind = "forbidden"
+    next_step = "Ask the bank."
+
+
 class ChallengeUnknown(Refusal):
     """Raised when a challenge was not given, was used, or is too old."""
 

@@ -162,6 +162,23 @@ class StepUpSpent(Event, frozen=True, tag=124):
     act: int
 
 
+class SessionDoubted(Event, frozen=True, tag=127):
+    """A sensitive act was refused, because of how or where the session acts.
+
+    `act` is 1 paying, 2 adding and 3 removing a passkey, 4 setting the password, 5 adding an
+    authenticator, 6 reading much; `code` is the refusal: that a proof is needed first, or that
+    the session is over by this.
+    """
+
+    name: ClassVar[str] = "identity.session.doubted.v1"
+
+    session: ids.SessionId
+    customer: ids.CustomerId
+    act: int
+    code: str
+    network: ids.NetworkToken
+
+
 class CustomerRecovered(Event, frozen=True, tag=125):
     """A customer who had lost access is in again, and cools off until a time."""
 

@@ -13,6 +13,7 @@ from scudo.identity.customers.commands import (
     ConfirmTotp,
     EndSessions,
     FailProof,
+    JudgeAct,
     LogIn,
     MailCode,
     ProveStepUp,
@@ -23,6 +24,7 @@ from scudo.identity.customers.commands import (
     SetPassword,
     StopRecovery,
 )
+from scudo.identity.customers.judging import Judging
 from scudo.identity.customers.log_in import LogIns
 from scudo.identity.customers.logic import device_number
 from scudo.identity.customers.model import (
@@ -64,6 +66,7 @@ class CustomerKeeper:
             EndSessions: log_ins.end_sessions,
             ReportMisuse: log_ins.report_misuse,
             FailProof: log_ins.fail_proof,
+            JudgeAct: Judging(self.store).judge,
             AddPasskey: log_ins.add_passkey,
             RemovePasskey: log_ins.remove_passkey,
             SetPassword: log_ins.set_password,
@@ -106,6 +109,8 @@ class CustomerKeeper:
                     yield from self._session(token.session)
             case BeginStepUp():
                 yield SESSION_KIND, command.session
+            case JudgeAct():
+                yield from self._session(command.session)
             case ProveStepUp():
                 yield from self.step_up(command.number)
                 yield PASSKEY_KIND, command.passkey

@@ -176,6 +176,11 @@ def judge_session(session: Session, scene: Scene, *, now: int, terms: Terms) -> 
     )
 
 
+def has_stepped_up(session: Session, *, now: int, terms: Terms) -> bool:
+    """Whether a proof was given in a session lately, beside the one that it began by."""
+    return session.proven_at > session.began_at and is_fresh(session, now=now, terms=terms)
+
+
 def is_fresh(session: Session, *, now: int, terms: Terms) -> bool:
     """Whether a session's proof is new enough to change credentials."""
     return now - session.proven_at <= terms.fresh_us

@@ -104,6 +104,20 @@ class Act(IntEnum):
     CREDENTIALS = 2
 
 
+class SessionAct(IntEnum):
+    """What is sensitive in a session; the gate of `SESSION_ACT` knows acts by these numbers.
+
+    `READ` stands for so many reads of the customer's own data as `tokens.READS_TOLD`.
+    """
+
+    PAY = 1
+    ADD_PASSKEY = 2
+    REMOVE_PASSKEY = 3
+    SET_PASSWORD = 4
+    ADD_AUTHENTICATOR = 5
+    READ = 6
+
+
 class Address(msgspec.Struct, frozen=True):
     """Whose an address is; the record's number is the address's keyed token."""
 

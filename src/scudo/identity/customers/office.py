@@ -7,23 +7,25 @@ signatures. The handlers then only look whether it still stands.
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 import structlog
 
 from scudo.fabric import Answer, BankUnavailable, Command, Register, find_record, web
-from scudo.governance import Recorder
-from scudo.identity.customers.commands import Bearing, EndSessions, FailProof, ReportMisuse
+from scudo.governance import GateShut, Recorder
+from scudo.identity.customers.commands import Bearing, FailProof, JudgeAct, ReportMisuse
 from scudo.identity.customers.errors import (
+    ActDeclined,
+    ActUnusual,
     ChallengeUnknown,
     CoolingOff,
     FreshProofNeeded,
     SessionOver,
 )
-from scudo.identity.customers.logic import Scene, Verdict, judge_session, number_of
-from scudo.identity.customers.model import Account, Session, StoredPasskey, Terms
+from scudo.identity.customers.logic import number_of
+from scudo.identity.customers.model import Account, Session, SessionAct, StoredPasskey, Terms
 from scudo.identity.customers.passwords import Passwords
 from scudo.identity.customers.persons import EMAIL, PASSWORD_HASH, Persons
 from scudo.identity.customers.store import Begun, CustomerStore
@@ -68,8 +70,17 @@ class Guard(Protocol):
         """Refuse, or say where the session acts from; None: it is no customer's session."""
 
 
+#: What a session that is judged may be refused with.
+JUDGE_REFUSALS: Final[tuple[type[Refusal], ...]] = (
+    SessionOver,
+    FreshProofNeeded,
+    ActUnusual,
+    ActDeclined,
+    GateShut,
+)
+_DOUBTS: Final = {refusal.code: refusal for refusal in JUDGE_REFUSALS}
 #: What a guard may refuse with.
-GUARD_REFUSALS: Final[tuple[type[Refusal], ...]] = (SessionOver, FreshProofNeeded, CoolingOff)
+GUARD_REFUSALS: Final[tuple[type[Refusal], ...]] = (*JUDGE_REFUSALS, CoolingOff)
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +105,22 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[str, ...]
 
 
+class _Refused(msgspec.Struct, frozen=True):
+    """Of a refusal that the writer gave, what it is."""
+
+    code: str
+    detail: str
+
+
 class _Pending(msgspec.Struct, frozen=True, gc=False):
     """A challenge that waits for its answer, or a seed for the code that proves it."""
 
     session: int | None
     secret: bytes
     expires_at: int
+
+
+_refused: Final = msgspec.json.Decoder(_Refused).decode
 
 
 class Office:
@@ -116,7 +137,9 @@ class Office:
         self.passwords = Passwords()
         self.throttle = Throttle(now=ports.now)
         self.proofs = Proofs(origins=ports.origins, now=ports.now)
-        self.tokens = AccessTokens(self.proofs, store, now=ports.now, misused=self._misused)
+        self.tokens = AccessTokens(
+            self.proofs, store, now=ports.now, misused=self._misused, read_much=self._read_much
+        )
         store.session_ended = self.tokens.end
         self._pending: dict[int, _Pending] = {}
         self._told: dict[tuple[int, str], int] = {}
@@ -267,25 +290,24 @@ class Office:
 
     # ---- judging
 
-    async def judge(self, call: web.Call) -> Session:
+    async def judge(self, call: web.Call, act: SessionAct) -> Session:
         """Judge the session of a call again, before something sensitive.
 
         Raises:
             SessionOver: if it is ended by this.
             FreshProofNeeded: if a step-up or a new log-in is needed first.
+            ActUnusual, ActDeclined: if this is not like its customer.
+            GateShut: if nobody decides.
+            BankUnavailable: if it cannot be judged now.
         """
         session = await self.session(call)
-        scene = Scene(session.thumbprint, await self.network(call))
-        verdict = judge_session(session, scene, now=self.ports.now(), terms=self.terms)
-        if verdict is Verdict.END:
-            number = self.own_session(call)
-            ending = EndSessions(number, session.customer, number, "judged_unsafe")
-            await self.submit(ending, call)
-            message = "this session was ended, because it does not look like yours"
-            raise SessionOver(message)
-        if verdict is Verdict.STEP_UP:
-            message = "the last proof of who you are is too old for this"
-            raise FreshProofNeeded(message)
+        judged = JudgeAct(
+            self.own_session(call), session.customer, act, await self.network(call), None
+        )
+        answer = await self.submit(judged, call)
+        if answer.status >= _FIRST_REFUSAL:
+            told = _refused(answer.body)
+            raise _DOUBTS.get(told.code, BankUnavailable)(told.detail)
         return session
 
     async def guard_payment(
@@ -302,13 +324,13 @@ class Office:
             where the session acts from; None if the call is not made in one.
 
         Raises:
-            SessionOver, FreshProofNeeded.
+            SessionOver, FreshProofNeeded, ActUnusual, ActDeclined, GateShut, BankUnavailable.
             CoolingOff: if a recovery is young, and the payment large, to somebody new.
         """
         customer = call.client.customer
         if call.client.kind is not web.PrincipalKind.CUSTOMER or customer is None:
             return None
-        session = await self.judge(call)
+        session = await self.judge(call, SessionAct.PAY)
         account = await self.account(customer)
         if account.cooling_until > self.ports.now() and amount > self.terms.cooling_off_limit:
             recovered_at = account.cooling_until - self.terms.cooling_off_us
@@ -356,11 +378,21 @@ class Office:
             self._told.clear()
         self._told[session, code] = now
         _log.warning("session_misused", session=ids.show(ids.Prefix.SESSION, session), code=code)
-        task = asyncio.get_running_loop().create_task(
-            self._tell_misuse(session, customer, code, network)
-        )
+        self._aside(self._tell_misuse(session, customer, code, network))
+
+    def _aside(self, telling: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(telling)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    def _read_much(self, session: int, customer: int, network: str) -> None:
+        """Have a session judged that has read much, without waiting for it."""
+        self._aside(self._tell_reads(session, customer, network))
+
+    async def _tell_reads(self, session: int, customer: int, network: str) -> None:
+        token = await self.ports.persons.token("ip", network or "local")
+        # What comes of it is in the log; the session ends by it, or goes on.
+        await self.ports.tell(JudgeAct(session, customer, SessionAct.READ, token, None))
 
     async def _tell_misuse(self, session: int, customer: int, code: str, network: str) -> None:
         token = await self.ports.persons.token("ip", network or "local")

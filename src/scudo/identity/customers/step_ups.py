@@ -76,8 +76,8 @@ class StepUps:
                 entry,
                 command.customer,
                 device=session.token,
-                network=session.network,
-                country=session.country,
+                network=command.network or session.network,
+                country=command.country,
             )
             return keep_refusal(
                 entry,
@@ -85,7 +85,15 @@ class StepUps:
                 events.StepUpFailed(step_up.session, step_up.customer, step_up.act),
             )
         store.change(entry, store.step_ups, command.number, proven_at=entry.ordered_at)
-        store.change(entry, store.sessions, command.session, proven_at=entry.ordered_at)
+        session = store.live_session(command.session, entry)
+        store.change(
+            entry,
+            store.sessions,
+            command.session,
+            proven_at=entry.ordered_at,
+            network=command.network or session.network,
+            country=session.country if command.country is None else command.country,
+        )
         entry.emit(events.StepUpPassed(step_up.session, step_up.customer, step_up.act))
         return _DONE
 

@@ -119,7 +119,9 @@ def token_check(terms: Terms, report: Report) -> Figures:
     clock = _Clock()
     keeper = customers.CustomerKeeper(Registry())
     proofs = Proofs(origins=(_HOST,), now=clock)
-    tokens = customers.AccessTokens(proofs, keeper.store, now=clock, misused=lambda *_: None)
+    tokens = customers.AccessTokens(
+        proofs, keeper.store, now=clock, misused=lambda *_: None, read_much=lambda *_: None
+    )
     # Beyond the time in which a proof could be older than this process.
     clock.now += 10_000_000
     devices = [SoftwareDevice() for _ in range(100)]

@@ -1,10 +1,14 @@
 """What fails, and what customers do in their sessions, is seen by the gates of access."""
 
+import time
+
 import pytest
-from tests.customers import new_address
+from tests.customers import account, new_address
 from tests.totp import totp_code
 
-from scudo.governance import Passage
+from scudo.governance import Passage, Ruling, Shut
+from scudo.identity.customers.model import SessionAct
+from scudo.identity.customers.tokens import READS_TOLD
 
 PASSWORD = "correct horse 4711"
 FAILED = Passage.FAILED_PROOF
@@ -154,3 +158,151 @@ class TestFailures:
 
         assert code(found) == (403, "log_in_declined")
         assert owner.log_in().status_code == 201
+
+
+@pytest.fixture
+def payer(bank):
+    """A customer with money, and whom to pay."""
+    device, clerk = bank.signed_up(), bank.clerk()
+    own = account(clerk, device.customer, 1_000_000)
+    payee = account(clerk, bank.signed_up().customer)
+
+    def pay(amount=1_000):
+        body = {
+            "debit_account_id": own,
+            "credit_account_id": payee,
+            "amount_minor": amount,
+            "currency": "EUR",
+        }
+        return device.order("/v1/payments", body)
+
+    device.pay = pay
+    return device
+
+
+def step_up(device):
+    """Pass a step-up in the session of a device."""
+    asked = device.post("/v1/step-ups", {"act": "credentials"}).json()
+    proof = {"credential": device.passkeys.get(asked["public_key"])}
+    assert device.post(f"/v1/step-ups/{asked['step_up_id']}/proof", proof).status_code == 204
+    return asked["step_up_id"]
+
+
+ACTS = {
+    SessionAct.PAY: lambda device: device.pay(),
+    SessionAct.ADD_PASSKEY: lambda device: device.add_passkey(),
+    SessionAct.REMOVE_PASSKEY: lambda device: device.send("DELETE", f"/v1/passkeys/{device.spare}"),
+    SessionAct.SET_PASSWORD: lambda device: device.send(
+        "PUT", "/v1/password", {"password": PASSWORD}
+    ),
+    SessionAct.ADD_AUTHENTICATOR: lambda device: device.post(
+        "/v1/totp/activation", {"challenge_id": device.begun["challenge_id"], "code": device.code}
+    ),
+}
+
+
+def ready(device):
+    """Have what every act needs."""
+    device.spare = device.add_passkey().json()["passkey_id"]
+    device.begun = device.post("/v1/totp").json()
+    device.code = totp_code(device.begun["seed"])
+    return device
+
+
+@pytest.mark.fault(50)
+class TestSessions:
+    @pytest.mark.parametrize("act", ACTS)
+    def test_are_judged_before_each_sensitive_act(self, payer, bank, act):
+        """Paying and changing credentials pass the gate, with session, device and place."""
+        ready(payer)
+        bank.gates.asked.clear()
+
+        assert ACTS[act](payer).status_code in {201, 204}
+
+        asked = [one for one in bank.gates.asked if one.passage is Passage.SESSION_ACT]
+        assert [(one.act, one.customer) for one in asked] == [(act, number_of(payer.customer))]
+        assert asked[0].session == int(payer.session.removeprefix("ses_"), 16)
+        assert asked[0].device
+        assert asked[0].network
+
+    @pytest.mark.parametrize(
+        ("ruling", "expected"),
+        [
+            (Ruling.REVIEW, None),
+            (Ruling.STEP_UP, (403, "act_unusual")),
+            (Ruling.HOLD, (403, "act_declined")),
+            (Ruling.DECLINE, (403, "act_declined")),
+            (Ruling.BLOCK, (401, "session_over")),
+        ],
+    )
+    @pytest.mark.parametrize("act", ACTS)
+    def test_go_on_step_up_or_end_as_the_gate_says(self, payer, bank, act, ruling, expected):
+        """Each answer of the gate has its refusal and its event; a block ends the session."""
+        ready(payer)
+        bank.gates.rulings[Passage.SESSION_ACT] = ruling
+
+        answer = ACTS[act](payer)
+
+        if expected is None:
+            assert answer.status_code in {201, 204}
+            return
+        assert code(answer) == expected
+        doubted = bank.events("identity.session.doubted.v1")[-1]
+        assert (doubted["session"], doubted["act"]) == (payer.session, act)
+        assert doubted["code"] == expected[1]
+        told = bank.events("identity.session.ended.v1")
+        ended = [e["code"] for e in told if e["session"] == payer.session]
+        is_over = ruling is Ruling.BLOCK
+        assert (payer.get("/v1/me").status_code == 401) is is_over
+        assert ended == (["judged_unsafe"] if is_over else [])
+
+    def test_go_on_after_a_step_up_in_them_and_not_after_a_log_in(self, payer, bank, terms):
+        """What is unusual needs a proof in this session; ten minutes later it needs another."""
+        bank.gates.rulings[Passage.SESSION_ACT] = Ruling.STEP_UP
+        payer.log_in()
+        assert code(payer.pay()) == (403, "act_unusual")
+
+        step_up(payer)
+
+        assert payer.pay().status_code == 201
+        terms(fresh_us=-1)
+        assert code(payer.pay()) == (403, "act_unusual")
+
+    def test_that_cannot_be_judged_do_nothing(self, payer, bank):
+        """Without a gate nothing sensitive is done."""
+        bank.store.gates = Shut()
+
+        assert code(payer.pay()) == (503, "gate_shut")
+
+    def test_that_read_too_much_are_judged_and_end(self, payer, bank):
+        """A hundred reads are told to the gate, which may end the session."""
+        payer.renew()
+        bank.gates.asked.clear()
+        bank.gates.rulings[Passage.SESSION_ACT] = Ruling.BLOCK
+        for _ in range(READS_TOLD):
+            assert payer.get("/v1/me").status_code == 200
+        for _ in range(100):
+            if bank.gates.asked:
+                break
+            time.sleep(0.05)
+
+        [asked] = bank.gates.asked
+        assert (asked.act, asked.passage) == (SessionAct.READ, Passage.SESSION_ACT)
+        for _ in range(100):
+            if payer.get("/v1/me").status_code == 401:
+                break
+            time.sleep(0.05)
+        assert code(payer.get("/v1/me")) == (401, "token_unknown")
+
+    def test_are_stepped_up_by_the_banks_own_rules(self, real_gates):
+        """After three log-ins a password that was never set before is set at once: who is it?"""
+        device = real_gates.signed_up()
+        for _ in range(3):
+            assert device.log_in().status_code == 201
+
+        refused = device.send("PUT", "/v1/password", {"password": PASSWORD})
+        number = step_up(device)
+        body = {"password": PASSWORD, "step_up_id": number}
+
+        assert code(refused) == (403, "act_unusual")
+        assert device.send("PUT", "/v1/password", body).status_code == 204

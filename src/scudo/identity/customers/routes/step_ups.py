@@ -142,7 +142,8 @@ class _StepUpDesk:
         if step_up is None or step_up.session != own:
             message = "there is no such step-up that waits for a proof"
             raise StepUpUnknown(message, field="step_up_id")
-        command = await self._verified(call.body, number, step_up)
+        verified = await self._verified(call.body, number, step_up)
+        command = msgspec.structs.replace(verified, network=await office.network(call))
         answer = await office.submit(command, call)
         if answer.status >= _FIRST_REFUSAL:
             return web.Reply(answer.status, answer.body)
