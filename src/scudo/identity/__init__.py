@@ -9,6 +9,7 @@ from scudo.identity import (
     partners,
     passkeys,
     persons,
+    places,
     queries,
     routes,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "partners",
     "passkeys",
     "persons",
+    "places",
     "queries",
     "revoke_token",
     "routes",

@@ -55,10 +55,11 @@ class KnownPayee(Protocol):
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a customer's session acts from: keyed tokens of device and network."""
+    """Where a customer's session acts from: keyed tokens of device and network, country."""
 
     device: int
     network: int
+    country: int | None
 
 
 class Guard(Protocol):
@@ -92,6 +93,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         record: records acts that change nothing.
         now: our wall clock, microseconds.
         origins: as clients see us.
+        country: the ISO 3166-1 number of an address's country; None: nobody knows any.
     """
 
     submit: web.Submit
@@ -103,6 +105,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     mailer: Mailer
     party: RelyingParty
     origins: tuple[str, ...]
+    country: Callable[[str], int | None] | None = None
 
 
 class _Refused(msgspec.Struct, frozen=True):
@@ -219,10 +222,17 @@ class Office:
         """Keyed token of the network that a call came from."""
         return await self.ports.persons.token("ip", call.arrival.network or "local")
 
+    def country(self, call: web.Call, *, claimed: int | None = None) -> int | None:
+        """The country that a call came from; what is claimed counts where nobody knows any."""
+        if self.ports.country is None:
+            return claimed
+        return self.ports.country(call.arrival.network)
+
     async def bearing(
-        self, call: web.Call, key: DeviceKey, country: int | None
+        self, call: web.Call, key: DeviceKey, claimed: int | None
     ) -> tuple[Bearing, str]:
         """The device and place that a session begins on, and its first refresh token."""
+        country = self.country(call, claimed=claimed)
         refresh, number, digest = new_refresh_token()
         token = await self.ports.persons.token("device", key.thumbprint)
         network = await self.network(call)
@@ -302,7 +312,11 @@ class Office:
         """
         session = await self.session(call)
         judged = JudgeAct(
-            self.own_session(call), session.customer, act, await self.network(call), None
+            self.own_session(call),
+            session.customer,
+            act,
+            await self.network(call),
+            self.country(call),
         )
         answer = await self.submit(judged, call)
         if answer.status >= _FIRST_REFUSAL:
@@ -337,7 +351,7 @@ class Office:
             if not await is_known(before=recovered_at):
                 message = "large payments to new payees wait after a recovery"
                 raise CoolingOff(message)
-        return Place(session.token, await self.network(call))
+        return Place(session.token, await self.network(call), self.country(call))
 
     # ---- telling
 
@@ -392,7 +406,8 @@ class Office:
     async def _tell_reads(self, session: int, customer: int, network: str) -> None:
         token = await self.ports.persons.token("ip", network or "local")
         # What comes of it is in the log; the session ends by it, or goes on.
-        await self.ports.tell(JudgeAct(session, customer, SessionAct.READ, token, None))
+        country = None if self.ports.country is None else self.ports.country(network)
+        await self.ports.tell(JudgeAct(session, customer, SessionAct.READ, token, country))
 
     async def _tell_misuse(self, session: int, customer: int, code: str, network: str) -> None:
         token = await self.ports.persons.token("ip", network or "local")

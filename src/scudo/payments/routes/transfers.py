@@ -159,7 +159,12 @@ class _Desk:
         place = await self.guard(call, amount=command.amount, is_known=known)
         if place is not None:
             # Of a customer's session it is known, whatever the request says.
-            command = msgspec.structs.replace(command, device=place.device, ip=place.network)
+            command = msgspec.structs.replace(
+                command,
+                device=place.device,
+                ip=place.network,
+                country=command.country if place.country is None else place.country,
+            )
         return await web.submitted(self.submit, command, call)
 
     async def _is_payee_known(self, debit: int, credit: int, *, before: int) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 
+import msgspec
 import pytest
 from tests.customers import account, new_address
 from tests.totp import totp_code
@@ -9,6 +10,7 @@ from tests.totp import totp_code
 from scudo.governance import Passage, Ruling, Shut
 from scudo.identity.customers.model import SessionAct
 from scudo.identity.customers.tokens import READS_TOLD
+from scudo.identity.places import Networks
 
 PASSWORD = "correct horse 4711"
 FAILED = Passage.FAILED_PROOF
@@ -303,6 +305,71 @@ class TestSessions:
         refused = device.send("PUT", "/v1/password", {"password": PASSWORD})
         number = step_up(device)
         body = {"password": PASSWORD, "step_up_id": number}
+
+        assert code(refused) == (403, "act_unusual")
+        assert device.send("PUT", "/v1/password", body).status_code == 204
+
+
+@pytest.fixture
+def country(bank, monkeypatch):
+    """Say in which country this machine is, by a list."""
+
+    def say(letters):
+        known = Networks([f"127.0.0.0/8,{letters}"]).country
+        ports = msgspec.structs.replace(bank.office.ports, country=known)
+        monkeypatch.setattr(bank.office, "ports", ports)
+
+    return say
+
+
+@pytest.mark.fault(50)
+class TestPlace:
+    def test_is_what_the_list_says_and_not_what_is_claimed(self, owner, bank, country):
+        """With a list, gates are told the network's country, at log-ins, acts and failures."""
+        country("IT")
+        bank.gates.asked.clear()
+
+        wrongly = log_in(owner, email=owner.address, code="000000", country=756)
+        body = {"email": owner.address, "code": totp_code(owner.seed), "country": 756}
+        entered = log_in(owner, **body)
+        owner.add_passkey()
+
+        assert (wrongly.status_code, entered.status_code) == (401, 201)
+        assert [(one.passage, one.country) for one in bank.gates.asked] == [
+            (FAILED, 380),
+            (Passage.LOG_IN, 380),
+            (Passage.SESSION_ACT, 380),
+        ]
+
+    def test_is_unknown_at_acts_without_a_list(self, payer, bank):
+        """What nobody knows is told to nobody."""
+        bank.gates.asked.clear()
+
+        assert payer.pay().status_code == 201
+
+        assert [one.country for one in bank.gates.asked] == [None]
+
+    def test_in_another_country_is_proven_once(self, payer, country):
+        """A session in another country pays after a step-up there, and then goes on."""
+        country("CH")
+        payer.log_in()
+        assert payer.pay().status_code == 201
+
+        country("IT")
+        refused = payer.pay()
+        step_up(payer)
+
+        assert code(refused) == (403, "fresh_proof_needed")
+        assert [payer.pay().status_code for _ in range(2)] == [201, 201]
+
+    def test_that_cannot_have_changed_steps_up(self, real_gates, country):
+        """Minutes after an act in one country, no credential changes from another."""
+        country("CH")
+        device = real_gates.signed_up()
+        country("JP")
+
+        refused = device.send("PUT", "/v1/password", {"password": PASSWORD})
+        body = {"password": PASSWORD, "step_up_id": step_up(device)}
 
         assert code(refused) == (403, "act_unusual")
         assert device.send("PUT", "/v1/password", body).status_code == 204

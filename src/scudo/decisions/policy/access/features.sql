@@ -20,8 +20,11 @@ SELECT
   ordered_at - MAX(ordered_at) FILTER (WHERE gate = 12 AND approved)
     OVER person_ever AS since_login,
   ARG_MAX(country, ordered_at)
-    FILTER (WHERE gate = 12 AND approved AND country IS NOT NULL)
+    FILTER (WHERE gate IN (12, 19) AND approved AND country IS NOT NULL)
     OVER person_ever AS latest_country,
+  ordered_at - MAX(ordered_at)
+    FILTER (WHERE gate IN (12, 19) AND approved AND country IS NOT NULL)
+    OVER person_ever AS since_country,
 
   COUNT(*) FILTER (WHERE gate = 18) OVER person_1h AS failures_1h,
 

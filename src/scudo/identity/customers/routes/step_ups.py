@@ -143,7 +143,9 @@ class _StepUpDesk:
             message = "there is no such step-up that waits for a proof"
             raise StepUpUnknown(message, field="step_up_id")
         verified = await self._verified(call.body, number, step_up)
-        command = msgspec.structs.replace(verified, network=await office.network(call))
+        command = msgspec.structs.replace(
+            verified, network=await office.network(call), country=office.country(call)
+        )
         answer = await office.submit(command, call)
         if answer.status >= _FIRST_REFUSAL:
             return web.Reply(answer.status, answer.body)

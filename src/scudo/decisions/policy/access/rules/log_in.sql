@@ -107,8 +107,8 @@ SELECT device_known IS NULL AND logins_30d >= 1;
 -- typology: account takeover
 -- owner: access fraud
 -- gates: log_in
--- says: Only {since_login:duration} before this customer was in another country.
-SELECT country IS NOT NULL AND country <> latest_country AND since_login < 7200000000;
+-- says: Only {since_country:duration} before this customer was in another country.
+SELECT country IS NOT NULL AND country <> latest_country AND since_country < 7200000000;
 
 -- rule: log_in_many_networks
 -- outcome: step_up

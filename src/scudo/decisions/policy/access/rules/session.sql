@@ -72,6 +72,17 @@ SELECT act <> 6 AND own_acts_30d >= 10
     ELSE acts_at_16_30d + acts_at_20_30d + acts_at_00_30d
   END = 0;
 
+-- rule: act_elsewhere
+-- outcome: step_up
+-- reason: impossible_travel
+-- priority: 15
+-- when null: ignore
+-- typology: account takeover
+-- owner: access fraud
+-- gates: session_act
+-- says: Only {since_country:duration} before this customer was in another country.
+SELECT country IS NOT NULL AND country <> latest_country AND since_country < 7200000000;
+
 -- rule: acts_follow_quickly
 -- outcome: step_up
 -- reason: unusual_velocity
