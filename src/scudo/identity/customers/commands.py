@@ -99,6 +99,8 @@ class LogIn(Command, frozen=True, tag=116):
         answered: the passkey after its answer.
         against: `password_digest` of the password that was verified; 0: none.
         totp_step, recovery: what was given beside the password; 0: not this.
+        mailed: number of a mailed code that was given beside both; 0: none.
+        mailed_digest: keyed hash of that number and the code.
     """
 
     customer: int
@@ -108,6 +110,8 @@ class LogIn(Command, frozen=True, tag=116):
     totp_step: int
     recovery: int
     bearing: Bearing
+    mailed: int = 0
+    mailed_digest: int = 0
 
 
 class Refresh(Command, frozen=True, tag=117):

@@ -32,6 +32,13 @@ class LogInDeclined(Refusal):
     next_step = "Log in by a passkey on a device that you have used before, or ask the bank."
 
 
+class LogInCodeNeeded(LogInDeclined):
+    """Raised when a log-in by password needs more, and its customer has no passkey."""
+
+    code = "log_in_code_needed"
+    next_step = "Ask for a code by `POST /v1/log-ins/codes`, and log in again with it and its id."
+
+
 class TooManyAttempts(web.WebRefusal):
     """Raised when too many attempts came before this one; nothing was looked at."""
 

@@ -11,7 +11,10 @@ SEVERITY_HIGH = 3
 
 
 class CodeMailed(Event, frozen=True, tag=110):
-    """A code was made for an address, known or not; `purpose` is 1 sign-up, 2 recovery."""
+    """A code was made for an address, known or not.
+
+    `purpose` is 1 sign-up, 2 recovery, 3 log-in.
+    """
 
     name: ClassVar[str] = "identity.code.mailed.v1"
 

@@ -100,6 +100,7 @@ class CustomerKeeper:
                 yield DEVICE_KIND, device_number(command.customer, command.bearing.thumbprint)
             case LogIn():
                 yield PASSKEY_KIND, command.passkey
+                yield CODE_KIND, command.mailed
                 yield from self._customer(command.customer)
                 yield DEVICE_KIND, device_number(command.customer, command.bearing.thumbprint)
             case Refresh():

@@ -95,6 +95,7 @@ class Purpose(IntEnum):
 
     SIGN_UP = 1
     RECOVERY = 2
+    LOG_IN = 3
 
 
 class Act(IntEnum):

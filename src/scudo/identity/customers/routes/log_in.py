@@ -8,6 +8,8 @@ from scudo.identity.customers.commands import Bearing, EndSessions, LogIn, Refre
 from scudo.identity.customers.errors import (
     AddressMalformed,
     ChallengeUnknown,
+    CodeRefused,
+    LogInCodeNeeded,
     LogInDeclined,
     LogInRefused,
     PasswordsBusy,
@@ -35,6 +37,7 @@ from scudo.identity.customers.routes.wire import (
     TokenRefresh,
     Tokens,
     assurance_name,
+    optional_id,
     tokens_reply,
 )
 from scudo.identity.customers.throttle import ACCOUNT, DEVICE, NETWORK, Key
@@ -113,6 +116,7 @@ class _LogInDesk:
         body: PasswordLogIn = call.body
         key = office.proofs.check(call.arrival)
         address = read_address(body.email)
+        mailed = optional_id(Prefix.MAILED_CODE, body.code_id, "code_id")
         token = await persons.token(EMAIL, address)
         bearing, refresh = await office.bearing(call, key, body.country)
         found = await office.find(office.store.addresses, token)
@@ -141,6 +145,8 @@ class _LogInDesk:
             0 if given else step,
             recovery if given else 0,
             bearing,
+            mailed,
+            await code_digest(persons, mailed, body.mailed_code) if mailed else 0,
         )
         reply = await self._begin(call, command, key, refresh, keys)
         if reply.status < _FIRST_REFUSAL:
@@ -299,7 +305,14 @@ def _entering(desk: _LogInDesk) -> tuple[web.Operation, ...]:
             handler=desk.by_password,
             answers={201: Tokens},
             body=PasswordLogIn,
-            refusals=(AddressMalformed, LogInRefused, PasswordsBusy, *entering),
+            refusals=(
+                AddressMalformed,
+                LogInRefused,
+                LogInCodeNeeded,
+                CodeRefused,
+                PasswordsBusy,
+                *entering,
+            ),
         ),
         web.Operation(
             method="POST",

@@ -86,13 +86,18 @@ class PasskeyLogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PasswordLogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Address and password, and a code of the authenticator or a recovery code."""
+    """Address and password, and a code of the authenticator or a recovery code.
+
+    Where that is not enough and there is no passkey: a mailed code too, and its id.
+    """
 
     email: Email
     password: Password
     code: TotpText | None = None
     recovery_code: RecoveryText | None = None
     country: Country | None = None
+    code_id: CodeIdText | None = None
+    mailed_code: MailedCodeText | None = None
 
 
 class TokenRefresh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
