@@ -82,13 +82,18 @@ class SetPassword(Command, frozen=True, tag=114):
 
 
 class ConfirmTotp(Command, frozen=True, tag=115):
-    """From now on ask for codes of the authenticator that gave one of `step`."""
+    """From now on ask for codes of the authenticator that gave one of `step`.
+
+    Attributes:
+        totp_digest: as `Account` has it; the seed itself is with the vault already.
+    """
 
     session: int
     customer: int
     step: int
     recovery: tuple[int, ...]
     step_up: int
+    totp_digest: int = 0
 
 
 class LogIn(Command, frozen=True, tag=116):
@@ -101,6 +106,7 @@ class LogIn(Command, frozen=True, tag=116):
         totp_step, recovery: what was given beside the password; 0: not this.
         mailed: number of a mailed code that was given beside both; 0: none.
         mailed_digest: keyed hash of that number and the code.
+        totp_digest: of the seed that the code was verified with.
     """
 
     customer: int
@@ -112,6 +118,7 @@ class LogIn(Command, frozen=True, tag=116):
     bearing: Bearing
     mailed: int = 0
     mailed_digest: int = 0
+    totp_digest: int = 0
 
 
 class Refresh(Command, frozen=True, tag=117):
@@ -155,6 +162,7 @@ class ProveStepUp(Command, frozen=True, tag=120):
 
     Attributes:
         network, country: where the proof came from; 0, None: not known.
+        totp_digest: of the seed that the code was verified with.
     """
 
     number: int
@@ -166,6 +174,7 @@ class ProveStepUp(Command, frozen=True, tag=120):
     totp_step: int
     network: int = 0
     country: int | None = None
+    totp_digest: int = 0
 
 
 class Recover(Command, frozen=True, tag=121):

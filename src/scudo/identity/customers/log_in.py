@@ -105,6 +105,8 @@ class LogIns:
             left = tuple(c for c in account.recovery if c != command.recovery)
             self._store.change_account(entry, command.customer, recovery=left)
             return True
+        if account.totp_digest != command.totp_digest:
+            return False
         return self._step_ups.use_totp(entry, command.customer, account, command.totp_step)
 
     def refresh(self, command: Refresh, entry: Entry) -> Answer:
@@ -299,6 +301,7 @@ class LogIns:
             command.customer,
             has_totp=True,
             totp_step=command.step,
+            totp_digest=command.totp_digest,
             recovery=command.recovery,
         )
         entry.emit(events.CredentialAdded(command.customer, "totp"))

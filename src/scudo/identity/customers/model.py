@@ -139,6 +139,8 @@ class Account(msgspec.Struct, frozen=True):
         sessions: numbers of those that live, the oldest first.
         cooling_until: microseconds; 0: no recovery.
         recovered_in: session that the recovery began.
+        totp_digest: first 63 bits of the SHA-256 of the authenticator's seed, 160 random bits that
+            are the vault's alone. 0: there is none, or it was confirmed before this was kept.
     """
 
     address: int
@@ -150,6 +152,7 @@ class Account(msgspec.Struct, frozen=True):
     sessions: tuple[int, ...] = ()
     cooling_until: int = 0
     recovered_in: int = 0
+    totp_digest: int = 0
 
     @property
     def has_credential(self) -> bool:

@@ -24,6 +24,7 @@ from scudo.identity.customers.errors import (
     FreshProofNeeded,
     SessionOver,
 )
+from scudo.identity.customers.kept import KeptSecrets
 from scudo.identity.customers.logic import number_of
 from scudo.identity.customers.model import Account, Session, SessionAct, StoredPasskey, Terms
 from scudo.identity.customers.passwords import Passwords
@@ -130,6 +131,7 @@ class Office:
     """Serves customers: knows what is under way, and what tokens are good.
 
     Attributes:
+        secrets: password hashes and seeds.
         tokens: access tokens; `tokens.authenticate` finds out who asks.
     """
 
@@ -138,6 +140,7 @@ class Office:
         self.store = store
         self.ports = ports
         self.passwords = Passwords()
+        self.secrets = KeptSecrets(ports.persons, self.account)
         self.throttle = Throttle(now=ports.now)
         self.proofs = Proofs(origins=ports.origins, now=ports.now)
         self.tokens = AccessTokens(
@@ -180,20 +183,8 @@ class Office:
         Raises:
             PasswordsBusy: if too many wait.
         """
-        kept = await self.ports.persons.read(customer, PASSWORD_HASH)
-        return await self.passwords.verify(_password_of(account, kept), password)
-
-    async def offer_password(self, customer: int, hashed: str) -> int:
-        """Have the vault keep a new hash beside the one that holds; gives the new one's digest.
-
-        Which of them holds is the account's to say, in the log: whatever becomes of the
-        command that says so, the hash that then holds is there.
-        """
-        account = await self.account(customer)
-        kept = await self.ports.persons.read(customer, PASSWORD_HASH)
-        both = f"{hashed} {_password_of(account, kept)}".rstrip()
-        await self.ports.persons.keep(customer, {PASSWORD_HASH: both})
-        return number_of(hashed.encode())
+        kept = await self.secrets.read(customer, account, PASSWORD_HASH)
+        return await self.passwords.verify(kept, password)
 
     async def session(self, call: web.Call) -> Session:
         """The session that a call was made in.
@@ -429,9 +420,3 @@ async def code_digest(persons: Persons, *parts: object) -> int:
 
 #: Options for the browser, as JSON.
 Options = Mapping[str, object]
-
-
-def _password_of(account: Account, kept: str | None) -> str:
-    """Of the hashes that the vault has, the one that holds; empty: none."""
-    hashes = (kept or "").split()
-    return next((h for h in hashes if number_of(h.encode()) == account.password_digest), "")

@@ -67,6 +67,7 @@ class StepUps:
             has_passed = (
                 command.totp_step > 0
                 and account.password_digest == command.against
+                and account.totp_digest == command.totp_digest
                 and self.use_totp(entry, command.customer, account, command.totp_step)
             )
         if not has_passed:

@@ -109,14 +109,14 @@ class _CredentialDesk:
         address = await office.ports.persons.read(_customer(call), EMAIL)
         demand_strong(body.password, address=address)
         hashed = await office.passwords.hash(body.password)
-        digest = await office.offer_password(_customer(call), hashed)
-        command = SetPassword(office.own_session(call), _customer(call), digest, step_up)
-        reply = await self._change(
-            call, SessionAct.SET_PASSWORD, command, web.Reply(204), "the password was set"
-        )
-        if reply.status < _FIRST_REFUSAL:
-            await office.ports.persons.keep(_customer(call), {PASSWORD_HASH: hashed})
-        return reply
+
+        async def change(digest: int) -> web.Reply:
+            command = SetPassword(office.own_session(call), _customer(call), digest, step_up)
+            return await self._change(
+                call, SessionAct.SET_PASSWORD, command, web.Reply(204), "the password was set"
+            )
+
+        return await office.secrets.exchange(_customer(call), PASSWORD_HASH, hashed, change)
 
     async def _demand_current(self, call: web.Call, current: str | None) -> None:
         """See that who changes a password knows the one before.
@@ -170,14 +170,16 @@ class _CredentialDesk:
         digests = [
             await code_digest(office.ports.persons, "recovery", customer, code) for code in codes
         ]
-        command = ConfirmTotp(office.own_session(call), customer, step, tuple(digests), step_up)
-        shown = web.Reply(201, RecoveryCodes(codes))
-        reply = await self._change(
-            call, SessionAct.ADD_AUTHENTICATOR, command, shown, "an authenticator was added"
-        )
-        if reply.status < _FIRST_REFUSAL:
-            await office.ports.persons.keep(customer, {TOTP_SEED: seed})
-        return reply
+
+        async def change(digest: int) -> web.Reply:
+            own = office.own_session(call)
+            command = ConfirmTotp(own, customer, step, tuple(digests), step_up, digest)
+            shown = web.Reply(201, RecoveryCodes(codes))
+            return await self._change(
+                call, SessionAct.ADD_AUTHENTICATOR, command, shown, "an authenticator was added"
+            )
+
+        return await office.secrets.exchange(customer, TOTP_SEED, seed, change)
 
     async def _change(
         self, call: web.Call, act: SessionAct, command: Command, reply: web.Reply, what: str

@@ -127,11 +127,11 @@ class _LogInDesk:
         keys = _allowances(token, device, bearing.network, is_known=is_known)
         office.throttle.take(keys)
         is_right = await office.is_password(customer, account, body.password)
-        seed = await persons.read(customer, TOTP_SEED)
+        seed = await office.secrets.read(customer, account, TOTP_SEED)
         step = matching_step(seed or _NOBODYS_SEED, body.code or "", now=office.ports.now())
         given = body.recovery_code or ""
         recovery = await code_digest(persons, "recovery", customer, given)
-        has_second = (seed is not None and step > account.totp_step) or recovery in account.recovery
+        has_second = (seed != "" and step > account.totp_step) or recovery in account.recovery
         if not (is_right and has_second and account.has_totp):
             message = "name and proofs do not go together"
             refusal = LogInRefused(message)
@@ -147,6 +147,7 @@ class _LogInDesk:
             bearing,
             mailed,
             await code_digest(persons, mailed, body.mailed_code) if mailed else 0,
+            account.totp_digest,
         )
         reply = await self._begin(call, command, key, refresh, keys)
         if reply.status < _FIRST_REFUSAL:
