@@ -105,6 +105,7 @@ async def _serve(
         office = customers_office(
             bank, settings, record=functools.partial(_record, bank), vault=trust.vault
         )
+        await customers.recall_failures(office)
         served = application(
             bank,
             limits=limits,

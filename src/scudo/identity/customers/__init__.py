@@ -6,6 +6,7 @@ from scudo.identity.customers.logic import act_digest
 from scudo.identity.customers.model import Act, Assurance, Session, Terms
 from scudo.identity.customers.office import GUARD_REFUSALS, Guard, Office, Ports
 from scudo.identity.customers.persons import Persons, RememberedPersons, VaultedPersons
+from scudo.identity.customers.recalling import recall_failures
 from scudo.identity.customers.step_ups import StepUps
 from scudo.identity.customers.tokens import AccessTokens
 
@@ -27,5 +28,6 @@ __all__ = [
     "act_digest",
     "errors",
     "events",
+    "recall_failures",
     "routes",
 ]

@@ -165,6 +165,7 @@ class LogIns:
             0,
             web.PrincipalKind.NOBODY,
             command.act,
+            whose=command.customer or None,
             result=command.code,
             network=command.network,
             device=command.device,

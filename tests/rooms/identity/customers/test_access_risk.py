@@ -8,6 +8,7 @@ from tests.customers import account, new_address
 from tests.totp import totp_code
 
 from scudo.governance import Passage, Ruling, Shut
+from scudo.identity.customers import recall_failures
 from scudo.identity.customers.model import SessionAct
 from scudo.identity.customers.tokens import READS_TOLD
 from scudo.identity.places import Networks
@@ -496,3 +497,26 @@ class TestMailedCode:
 
         assert answers[0] == answers[1]
         assert "no account" in bank.mailbox.mail(unknown, "There is no account")
+
+
+@pytest.mark.fault(54)
+class TestThrottle:
+    def test_remembers_failures_beyond_a_restart(self, owner, bank):
+        """An attacker who waits for a restart has no fresh allowance; the owner's device has."""
+        thief = bank.device(nonce=owner.nonce)
+        for guess in range(10):
+            log_in(thief, email=owner.address, password=f"guess {guess}", code="000000")
+        acts = "/v1/acts"
+        clerk, whose = bank.clerk(), owner.customer
+        for _ in range(100):
+            found = clerk.get(acts, params={"whose": whose, "limit": 50}).json()["items"]
+            if len([act for act in found if act["act"] == "identity.log_in"]) == 10:
+                break
+            time.sleep(0.05)
+        bank.office.throttle._counted.clear()
+
+        assert bank.run(recall_failures(bank.office)) >= 10
+
+        refused = log_in(thief, email=owner.address, code=totp_code(owner.seed))
+        assert code(refused) == (429, "too_many_attempts")
+        assert log_in(owner, email=owner.address, code=totp_code(owner.seed)).status_code == 201

@@ -22,6 +22,7 @@ from scudo.identity.customers.model import NOBODY, Account, StoredPasskey
 from scudo.identity.customers.office import Office, code_digest
 from scudo.identity.customers.passwords import matching_step
 from scudo.identity.customers.persons import EMAIL, TOTP_SEED
+from scudo.identity.customers.recalling import LOG_IN
 from scudo.identity.customers.routes.wire import (
     SELF,
     SESSION_REFUSALS,
@@ -40,7 +41,7 @@ from scudo.identity.customers.routes.wire import (
     optional_id,
     tokens_reply,
 )
-from scudo.identity.customers.throttle import ACCOUNT, DEVICE, NETWORK, Key
+from scudo.identity.customers.throttle import ACCOUNT, DEVICE, NETWORK, Key, known_device
 from scudo.identity.customers.tokens import new_refresh_token, refresh_digest
 from scudo.identity.dpop import DeviceKey
 from scudo.identity.errors import CustomerNotFound
@@ -54,7 +55,6 @@ from scudo.identity.passkeys import (
 )
 from scudo.kernel import Prefix, Refusal, ids, rfc3339
 
-_LOG_IN: Final = "log_in"
 _FIRST_REFUSAL: Final = 400
 #: Of one network: what waits for an answer is in memory.
 _CHALLENGES_PER_S: Final = 50
@@ -79,7 +79,7 @@ class _LogInDesk:
         office = self._office
         body: PasskeyLogIn = call.body
         key = office.proofs.check(call.arrival)
-        keys: list[Key] = [(NETWORK, _LOG_IN, await office.network(call))]
+        keys: list[Key] = [(NETWORK, LOG_IN, await office.network(call))]
         office.throttle.take(keys)
         number = ids.parse(Prefix.CHALLENGE, body.challenge_id, field="challenge_id")
         challenge = office.answered(number, None)
@@ -124,7 +124,8 @@ class _LogInDesk:
         account = await office.find(office.store.accounts, customer) or Account(token)
         device = device_number(customer, key.thumbprint)
         is_known = await office.find(office.store.devices, device) is not None
-        keys = _allowances(token, device, bearing.network, is_known=is_known)
+        own = known_device(customer, bearing.token)
+        keys = _allowances(token, own, bearing.network, is_known=is_known)
         office.throttle.take(keys)
         is_right = await office.is_password(customer, account, body.password)
         seed = await office.secrets.read(customer, account, TOTP_SEED)
@@ -253,8 +254,8 @@ def _answered(
 def _allowances(account: int, device: int, network: int, *, is_known: bool) -> list[Key]:
     """Whose attempts a log-in counts among: a known device's own, or those of strangers."""
     if is_known:
-        return [(DEVICE, _LOG_IN, device)]
-    return [(ACCOUNT, _LOG_IN, account), (NETWORK, _LOG_IN, network)]
+        return [(DEVICE, LOG_IN, device)]
+    return [(ACCOUNT, LOG_IN, account), (NETWORK, LOG_IN, network)]
 
 
 def log_in_operations(office: Office) -> tuple[web.Operation, ...]:
