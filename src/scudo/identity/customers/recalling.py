@@ -6,7 +6,7 @@ a few attempts of ten, and end with the hour. Mails are not counted again: codes
 their own, in the log.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from scudo.governance import trail
 from scudo.identity.customers.errors import LogInRefused
@@ -43,8 +43,8 @@ async def recall_failures(office: Office) -> int:
 async def _own(
     office: Office,
     customer: int,
-    device: Any,
-    addresses: dict[int, int],  # noqa: ANN401 - a column
+    device: int | None,
+    addresses: dict[int, int],
 ) -> list[Key]:
     """The allowances of an account that a failed password counts among."""
     if customer not in addresses:
