@@ -43,7 +43,7 @@ class Vaulted(Served):
     @contextlib.contextmanager
     def asked(self) -> Iterator[vault.VaultClient]:
         """The vault, asked as its keepers do."""
-        with vault.VaultClient(self.guard.socket, patience_s=10) as client:
+        with vault.VaultClient(self.guard.address, patience_s=10) as client:
             yield client
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -78,9 +78,9 @@ def serving(database: Database, settings: Settings) -> Iterator[Vaulted]:
 
     async def serve(guard: Guard) -> None:
         async with (
-            trust_in_vault(guard.socket) as trust,
+            trust_in_vault(guard.address) as trust,
             open_bank(running, home=settings.home, description="tests", trust=trust) as bank,
-            watched(bank, guard.socket) as watch,
+            watched(bank, guard.address) as watch,
         ):
             limits = Limits(drain_s=2)
             served = application(bank, limits=limits, vault=trust.vault, watch=watch)

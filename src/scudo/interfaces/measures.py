@@ -6,9 +6,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from scudo.bootstrap import Bank
+from scudo.fabric import ServerTls
 from scudo.governance import flags
 from scudo.identity import partners
-from scudo.interfaces.http import ServerTls
 from scudo.interfaces.recounting import AuditorProcess
 from scudo.kernel import SECOND_US
 

@@ -11,6 +11,7 @@ for which purposes, is declared in `model`.
 
 from scudo.vault import errors, events
 from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, Why
+from scudo.vault.callers import CallerList
 from scudo.vault.client import AsyncVaultClient, VaultClient
 from scudo.vault.custody import Clock, Custody, Limits
 from scudo.vault.database import Database
@@ -36,6 +37,8 @@ from scudo.vault.keystore import (
     KeyStore,
     SigningSeed,
 )
+from scudo.vault.network import PROTOCOL, Hop
+from scudo.vault.reaching import Address, RemoteVault
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.server import Peers, listening
 from scudo.vault.tokens import VaultTokens
@@ -70,9 +73,12 @@ __all__ = [
     "ED25519",
     "ML_DSA_65",
     "OPERATIONAL_FILE",
+    "PROTOCOL",
     "REFUSALS",
     "ROOT_FILE",
+    "Address",
     "AsyncVaultClient",
+    "CallerList",
     "Clock",
     "CommitRoot",
     "Custody",
@@ -85,6 +91,7 @@ __all__ = [
     "FindPerson",
     "FindToken",
     "Folder",
+    "Hop",
     "KeyKeeper",
     "KeyStore",
     "Limits",
@@ -98,6 +105,7 @@ __all__ = [
     "PutPerson",
     "ReadCard",
     "ReadFields",
+    "RemoteVault",
     "Request",
     "RootPresent",
     "RotateOperational",

@@ -1,6 +1,7 @@
 """The vault itself: every request to whom it concerns, allowed, counted, and answered."""
 
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -10,6 +11,7 @@ import structlog
 
 from scudo.kernel import Refusal, instant
 from scudo.vault import answers, wire
+from scudo.vault.callers import SIGN, TOKENISE, Asker
 from scudo.vault.cards import Cards
 from scudo.vault.database import Connection, Database
 from scudo.vault.erasures import Erasure, Erasures
@@ -42,8 +44,6 @@ CACHED_AGE_US: Final = 60 * 1_000_000
 #: and far too few to try out all card numbers of an issuer; a notary signs once in seconds.
 TOKENS_PER_SECOND: Final = 100_000
 SIGNATURES_PER_SECOND: Final = 100
-_TOKENISE: Final = "tokenise"
-_SIGN: Final = "sign"
 #: Keys that one step of the sweep in the background moves.
 SWEPT_AT_ONCE: Final = 200
 
@@ -103,8 +103,10 @@ class Custody:
         self._erasures = erasures
         self._clock = clock
         self._cache = KeyCache(size=limits.cached_keys, age_us=limits.cached_age_us)
+        #: Connections of the network that were not taken or were ended, by cause.
+        self.turned_away: Counter[str] = Counter()
         per_second = {name: one.reads_per_second for name, one in PURPOSES.items()}
-        per_second |= {_TOKENISE: TOKENS_PER_SECOND, _SIGN: SIGNATURES_PER_SECOND}
+        per_second |= {TOKENISE: TOKENS_PER_SECOND, SIGN: SIGNATURES_PER_SECOND}
         self._quotas = Quotas({**per_second, **(limits.reads_per_second or {})})
         self._ring = Ring(database, folder)
         self._persons = Persons(database, self._ring, keys, cache=self._cache, erasures=erasures)
@@ -170,11 +172,10 @@ class Custody:
         moved, left = await self._ring.sweep(SWEPT_AT_ONCE)
         return bool(moved or left)
 
-    async def answer(self, request: wire.AnyRequest, *, is_keeper: bool) -> answers.Answer:
+    async def answer(self, request: wire.AnyRequest, *, asker: Asker) -> answers.Answer:
         """Answer one request; every "no" is an answer too."""
-        if request.is_for_keepers and not is_keeper:
-            return self._refused(request, VaultForbidden("only keepers of the vault may do this"))
         try:
+            asker.demand(request, now=self._clock.monotonic_us())
             return await self._handlers[type(request)](request)
         except Refusal as refusal:
             return self._refused(request, refusal)
@@ -218,18 +219,19 @@ class Custody:
             cached_keys=len(self._cache),
             refused=dict(self._quotas.refused),
             user=os.geteuid(),
+            turned_away=dict(self.turned_away),
         )
 
     # ---- operational keys: also while sealed
 
     async def _tokenise(self, request: wire.Tokenise) -> answers.Tokens:
-        self._count(_TOKENISE, len(request.values))
+        self._count(TOKENISE, len(request.values))
         version = request.version or self._keys.token_version
         tokens = self._persons.tokens(request.kind, request.values, version=version)
         return answers.Tokens(version, tokens)
 
     async def _tokenise_all(self, request: wire.TokeniseAll) -> answers.Tokens:
-        self._count(_TOKENISE, sum(map(len, request.named.values())))
+        self._count(TOKENISE, sum(map(len, request.named.values())))
         tokens = [
             token
             for kind, values in request.named.items()
@@ -238,7 +240,7 @@ class Custody:
         return answers.Tokens(self._keys.token_version, tuple(tokens))
 
     async def _sign(self, request: wire.Sign) -> answers.Signature:
-        self._count(_SIGN, 1)
+        self._count(SIGN, 1)
         return self._keys.sign(request.algorithm, request.data, key_id=request.key_id)
 
     async def _list_signing_keys(self, _request: wire.ListSigningKeys) -> answers.SigningKeys:

@@ -68,14 +68,19 @@ def socket_dsn(socket_folder: Path, *, database: str) -> Dsn:
 
 def url_dsn(url: str) -> Dsn:
     """Connect through your URL; its user takes on each role as the session starts."""
-    own = conninfo_to_dict(url).get("options") or ""
     return Dsn(
         admin=url,
-        owner=make_conninfo(url, options=f"{own} -c role={OWNER}".strip()),
-        app=make_conninfo(url, options=f"{own} -c role={APP}".strip()),
-        read=make_conninfo(url, options=f"{own} -c role={READ}".strip()),
-        vault=make_conninfo(url, options=f"{own} -c role={VAULT}".strip()),
+        owner=in_role(url, OWNER),
+        app=in_role(url, APP),
+        read=in_role(url, READ),
+        vault=in_role(url, VAULT),
     )
+
+
+def in_role(url: str, role: str) -> str:
+    """Connect through a URL, whose user takes on a role as the session starts."""
+    own = conninfo_to_dict(url).get("options") or ""
+    return make_conninfo(url, options=f"{own} -c role={role}".strip())
 
 
 def ensure_database(admin: str, *, name: str) -> None:

@@ -11,8 +11,8 @@ from psycopg.rows import TupleRow
 from rich.markup import escape
 
 from scudo.bootstrap import now_us
+from scudo.fabric import ServerTls, TlsFiles, TlsUnfit, postgres
 from scudo.fabric import doctor as physician
-from scudo.fabric import postgres
 from scudo.governance import find_leaks
 from scudo.interfaces.cli import keeping
 from scudo.interfaces.cli.installing import Settings, holds_bank, settings_now, token_path
@@ -121,9 +121,6 @@ def _certificate(settings: Settings) -> Iterator[physician.Finding]:
     """Whether what HTTPS is served with can be used, and for how long."""
     if settings.tls_cert is None or settings.tls_key is None:
         return
-    # Late: only who serves HTTPS needs the HTTP interface, which takes long to load.
-    from scudo.interfaces.http import ServerTls, TlsFiles, TlsUnfit  # noqa: PLC0415 - late: see above
-
     files = TlsFiles(settings.tls_cert, settings.tls_key, settings.client_ca)
     try:
         tls = ServerTls(files, clock=now_us)
