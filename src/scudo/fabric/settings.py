@@ -9,6 +9,9 @@ SCUDO_WITNESS        folder that remembers every signed head of the log, best on
 SCUDO_POSTGRES_USER  user that root runs the embedded PostgreSQL as (`postgres`, else `nobody`)
 SCUDO_VAULT_USER     user that root runs the vault as (`scudo-vault`, else `nobody` or `daemon`)
 SCUDO_VAULT_PEERS    further users who may ask the vault, by name, with commas between
+SCUDO_OWNER_DATABASE_URL  how `scudo init` reaches your PostgreSQL, as a login that may make roles;
+                     then the login of SCUDO_DATABASE_URL needs to make nothing, and the vault's
+                     data is closed to it (SCUDO_DATABASE_URL)
 SCUDO_VAULT_DATABASE_URL  how the vault reaches your PostgreSQL, as a login of its own in the role
                      scudo_vault (SCUDO_DATABASE_URL, taking that role)
 SCUDO_VAULT          where the vault is if not on this machine, as tls://host:port
@@ -66,6 +69,7 @@ class Settings:
 
     home: Path
     database_url: str | None = None
+    owner_database_url: str | None = None
     vault_database_url: str | None = None
     port: int = PORT_DEFAULT
     postgres_user: str | None = None
@@ -110,6 +114,9 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     if url is not None and not url.startswith(_URL_SCHEMES):
         message = "SCUDO_DATABASE_URL does not begin with postgresql://."
         raise SettingInvalid(message)
+    if environment.get("SCUDO_OWNER_DATABASE_URL") and url is None:
+        message = "SCUDO_OWNER_DATABASE_URL is of use only with SCUDO_DATABASE_URL."
+        raise SettingInvalid(message)
     peers = environment.get("SCUDO_VAULT_PEERS") or ""
     erasures = environment.get("SCUDO_ERASURES")
     witness = environment.get("SCUDO_WITNESS")
@@ -122,6 +129,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     return Settings(
         home=_home_from(environment, is_root=is_root),
         database_url=url,
+        owner_database_url=environment.get("SCUDO_OWNER_DATABASE_URL") or None,
         vault_database_url=environment.get("SCUDO_VAULT_DATABASE_URL") or None,
         port=_port_from(environment.get("SCUDO_PORT") or str(PORT_DEFAULT)),
         postgres_user=environment.get("SCUDO_POSTGRES_USER") or None,

@@ -10,6 +10,7 @@ from scudo.fabric import ServerTls
 from scudo.governance import flags
 from scudo.identity import partners
 from scudo.interfaces.recounting import AuditorProcess
+from scudo.interfaces.watching import VaultWatch
 from scudo.kernel import SECOND_US
 
 
@@ -122,6 +123,26 @@ class BankCollector(Collector):
             ("witnessed_heads", notary.exported, "Signed heads that the witness has"),
         ):
             yield GaugeMetricFamily(f"scudo_{name}", text, value=number)
+
+
+class VaultCollector(Collector):
+    """Shows what the vault said last of connections that it did not take."""
+
+    def __init__(self, watch: VaultWatch) -> None:
+        """Watch the watch."""
+        self._watch = watch
+
+    def collect(self) -> Iterator[Metric]:
+        """Read what is known."""
+        refused = CounterMetricFamily(
+            "scudo_vault_connections_refused",
+            "Connections of the network that the vault did not take or has ended",
+            labels=["cause"],
+        )
+        status = self._watch.status
+        for cause, times in () if status is None else sorted(status.turned_away.items()):
+            refused.add_metric([cause], times)
+        yield refused
 
 
 class EdgeCollector(Collector):

@@ -39,7 +39,7 @@ from scudo.interfaces.http import (
     Limits,
     System,
 )
-from scudo.interfaces.measures import BankCollector, EdgeCollector
+from scudo.interfaces.measures import BankCollector, EdgeCollector, VaultCollector
 from scudo.interfaces.recounting import AuditorProcess
 from scudo.interfaces.table import Ports, describe, room_operations
 from scudo.interfaces.watching import VaultWatch, watched
@@ -194,6 +194,8 @@ def application(  # noqa: PLR0913 - one parameter per property
     desk = partner_desk(bank, site, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
+    if watch is not None:
+        registry.register(VaultCollector(watch))
     reader = flags.FlagReader(flags.FlagProvider(bank.rooms.flags))
     registry.register(EdgeCollector(site.tls, desk.doorkeeper, reader))
     system = System(

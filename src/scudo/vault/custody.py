@@ -15,7 +15,13 @@ from scudo.vault.callers import SIGN, TOKENISE, Asker
 from scudo.vault.cards import Cards
 from scudo.vault.database import Connection, Database
 from scudo.vault.erasures import Erasure, Erasures
-from scudo.vault.errors import CiphertextBroken, VaultDefect, VaultForbidden, VaultUnavailable
+from scudo.vault.errors import (
+    CiphertextBroken,
+    VaultDatabaseUnreachable,
+    VaultDefect,
+    VaultForbidden,
+    VaultUnavailable,
+)
 from scudo.vault.folder import Folder
 from scudo.vault.keys import KeyCache
 from scudo.vault.keystore import KeyStore
@@ -144,10 +150,21 @@ class Custody:
         """Replay what was erased, look what keys there are; only then may anybody ask.
 
         Raises:
-            VaultUnavailable: the database does not answer.
+            VaultDatabaseUnreachable: the database does not answer, or is not the bank's.
         """
-        async with self._database.connection() as connection:
-            await self._erasures.export_missing(connection)
+        try:
+            async with self._database.connection() as connection:
+                await self._erasures.export_missing(connection)
+        except VaultUnavailable as unavailable:
+            # Nobody's data was asked for yet: what the database says is of the connection.
+            message = f"{unavailable.message}: {unavailable.__cause__}"
+            raise VaultDatabaseUnreachable(message) from unavailable
+        except psycopg.errors.UndefinedTable as error:
+            message = "the vault's database holds no bank"
+            raise VaultDatabaseUnreachable(message) from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            message = "the vault's login is not in the role scudo_vault, or there is no bank"
+            raise VaultDatabaseUnreachable(message) from error
 
     async def _attend(self, connection: Connection) -> None:
         """Bring a database that may be an older one up to what we know."""

@@ -12,6 +12,7 @@ Refusal
 ├── VaultNotSealed, VaultNotInitialised, RootPresent, RootNotPrepared
 ├── VaultRunning, VaultFolderUnfit                 the process cannot start
 ├── VaultCallersUnfit, VaultAddressUnfit           nor answer on the network
+├── VaultDatabaseUnreachable                       nor begin: its database does not answer
 └── VaultDefect                                    a bug, of which nothing else is said
 """
 
@@ -274,6 +275,18 @@ class VaultAddressUnfit(VaultRefusal):
     code = "vault_address_unfit"
     kind = "conflict"
     next_step = "Name a free port above 1023 of an address of this machine in SCUDO_VAULT_LISTEN."
+
+
+class VaultDatabaseUnreachable(VaultRefusal):
+    """The vault cannot begin: its database does not answer, or does not let it in."""
+
+    code = "vault_database_unreachable"
+    kind = "unavailable"
+    retryable = True
+    next_step = (
+        "Check SCUDO_VAULT_DATABASE_URL (the vault's user reads its files), and that `scudo init`"
+        " has made the bank."
+    )
 
 
 class VaultDefect(VaultRefusal):

@@ -93,7 +93,7 @@ async def listening(
         hop: answers callers of the network too.
 
     Raises:
-        VaultUnavailable: the database does not answer.
+        VaultDatabaseUnreachable: the database does not answer.
         VaultAddressUnfit: nobody can listen at the hop's address.
     """
     await custody.open()
