@@ -128,8 +128,8 @@ class BankCollector(Collector):
 class VaultCollector(Collector):
     """Shows what the vault said last of connections that it did not take."""
 
-    def __init__(self, watch: VaultWatch) -> None:
-        """Watch the watch."""
+    def __init__(self, watch: VaultWatch | None) -> None:
+        """Know what the watch knows; without one there is nothing to show."""
         self._watch = watch
 
     def collect(self) -> Iterator[Metric]:
@@ -139,7 +139,7 @@ class VaultCollector(Collector):
             "Connections of the network that the vault did not take or has ended",
             labels=["cause"],
         )
-        status = self._watch.status
+        status = None if self._watch is None else self._watch.status
         for cause, times in () if status is None else sorted(status.turned_away.items()):
             refused.add_metric([cause], times)
         yield refused

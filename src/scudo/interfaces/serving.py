@@ -194,8 +194,7 @@ def application(  # noqa: PLR0913 - one parameter per property
     desk = partner_desk(bank, site, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
-    if watch is not None:
-        registry.register(VaultCollector(watch))
+    registry.register(VaultCollector(watch))
     reader = flags.FlagReader(flags.FlagProvider(bank.rooms.flags))
     registry.register(EdgeCollector(site.tls, desk.doorkeeper, reader))
     system = System(

@@ -183,12 +183,8 @@ def start(
     """
     folder = _own_folder(folder_of(settings), account)
     erasures = _own_folder(settings.erasures or folder / ERASURES, account)
-    users = [_peer(name) for name in settings.vault_peers]
-    guests = [
-        postgres.Account(name=user.pw_name, user_id=user.pw_uid, group_id=user.pw_gid)
-        for user in users
-    ]
-    place = postgres.place_socket(folder, account, guest=guests[0] if guests else None, name=SOCKET)
+    peers = [_peer(name) for name in settings.vault_peers]
+    place = postgres.place_socket(folder, account, guest=peers[0] if peers else None, name=SOCKET)
     former = _former_keys(settings.home)
     descriptors = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (folder, erasures)]
     try:
@@ -199,7 +195,7 @@ def start(
             socket=str(place / SOCKET),
             user=account.user_id,
             group=account.group_id,
-            callers=tuple({os.geteuid(), *(user.pw_uid for user in users)}),
+            callers=tuple({os.geteuid(), *(peer.user_id for peer in peers)}),
             keepers=(os.geteuid(),),
             token_key=next((path.read_bytes() for path in former if path.name == TOKEN_KEY), None),
             signing_seeds=tuple(
@@ -285,17 +281,18 @@ def _former_keys(home: Path) -> list[Path]:
     ]
 
 
-def _peer(name: str) -> pwd.struct_passwd:
+def _peer(name: str) -> postgres.Account:
     """A user who may ask.
 
     Raises:
         SettingInvalid: there is no such user.
     """
     try:
-        return pwd.getpwnam(name)
+        user = pwd.getpwnam(name)
     except KeyError as error:
         message = f"SCUDO_VAULT_PEERS names {name!r}, and there is no such user."
         raise environment.SettingInvalid(message) from error
+    return postgres.Account(name=user.pw_name, user_id=user.pw_uid, group_id=user.pw_gid)
 
 
 def _own_folder(path: Path, account: postgres.Account) -> Path:

@@ -1,16 +1,17 @@
 """A vault that callers of the network reach, and the files of both sides of that hop."""
 
 import contextlib
+import itertools
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.certificates import Certificates
-from tests.rooms.vault.conftest import Home
 
 from scudo import vault
 from scudo.bootstrap import now_us
@@ -18,6 +19,11 @@ from scudo.fabric import HopTls, TlsFiles
 from scudo.vault.answers import Answer
 from scudo.vault.wire import LENGTH, Request, frame_request, read_answered
 
+if TYPE_CHECKING:
+    from tests.rooms.vault.conftest import Home
+
+ASK = vault.Tokenise("ip", ("::1",))
+PERSONS = itertools.count(7_000_001)
 BANK = "bank.hop.example"
 ALL = sorted(
     {"tokenise", "sign", "write", "erase", "screening", "network", "customer_care", "notification"}
@@ -28,7 +34,7 @@ ALL = sorted(
 class Hopping:
     """A home whose vault answers the network, with a caller `bank` in its list."""
 
-    home: Home
+    home: "Home"
     certificates: Certificates
     port: int = 0
 
@@ -134,7 +140,7 @@ def ask_raw(line: ssl.SSLSocket, request: Request[Any]) -> Answer:
 
 
 @contextlib.contextmanager
-def hopping_on(home: Home) -> Iterator[Hopping]:
+def hopping_on(home: "Home") -> Iterator[Hopping]:
     """Certificates and a list for a home's vault, which is not started yet."""
     account = home.account
     certificates = Certificates(home.folder.parent / "hop", (account.user_id, account.group_id))
@@ -145,3 +151,27 @@ def hopping_on(home: Home) -> Iterator[Hopping]:
     certificates.certify("bank", BANK, owner=(0, 0))
     made.list_callers({"name": BANK, "may": ALL})
     yield made
+
+
+def until(is_so: Callable[[], Any], *, seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := is_so()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+    return found
+
+
+def listed(hop: Hopping, *callers: dict[str, Any], **more: Any) -> None:
+    """Write a list, and wait until the vault goes by it: a canary in it is let in."""
+    name = f"canary-{next(PERSONS)}.example"
+    hop.list_callers(*callers, {"name": name, "may": ["tokenise"]}, **more)
+    hop.certificates.certify("canary", name, owner=(0, 0))
+
+    def is_in() -> bool:
+        with contextlib.closing(vault.VaultClient(hop.remote("canary"), patience_s=0)) as client:
+            try:
+                return bool(client.ask(ASK))
+            except vault.VaultUnavailable:
+                return False
+
+    until(is_in)

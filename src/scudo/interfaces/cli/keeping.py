@@ -19,7 +19,7 @@ from scudo import vault
 from scudo.bootstrap import migrate_all
 from scudo.fabric import TlsUnfit, postgres, telemetry
 from scudo.fabric import doctor as physician
-from scudo.fabric.settings import settings_from
+from scudo.fabric import settings as environment
 from scudo.interfaces import vaulting
 from scudo.interfaces.cli.installing import Settings, opened, settings_now
 from scudo.interfaces.cli.terminal import INTERRUPTED, NOT_OK, OK, Terminal
@@ -128,7 +128,7 @@ def serve(hop: Mapping[str, str]) -> int:
     """
     terminal = Terminal()
     named = {f"SCUDO_VAULT_{name}": value for name, value in hop.items()}
-    settings = settings_from(os.environ | named, is_root=os.geteuid() == 0)
+    settings = environment.settings_from(os.environ | named, is_root=os.geteuid() == 0)
     telemetry.configure_logging(level="INFO")
     stop = threading.Event()
 
