@@ -10,7 +10,7 @@ for which purposes, is declared in `model`.
 """
 
 from scudo.vault import errors, events
-from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, Why
+from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, TextKept, Why
 from scudo.vault.callers import CallerList
 from scudo.vault.client import AsyncVaultClient, VaultClient
 from scudo.vault.custody import Clock, Custody, Limits
@@ -37,25 +37,30 @@ from scudo.vault.keystore import (
     KeyStore,
     SigningSeed,
 )
-from scudo.vault.network import PROTOCOL, Hop
-from scudo.vault.reaching import Address, RemoteVault
+from scudo.vault.network import Hop
+from scudo.vault.reaching import PROTOCOL, Address, RemoteVault
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.server import Peers, listening
+from scudo.vault.texts import TextSignal, VaultTexts
 from scudo.vault.tokens import VaultTokens
 from scudo.vault.wire import (
+    TEXT_CHARACTERS_MAX,
     CommitRoot,
     ErasePerson,
     FindCard,
     FindPerson,
     FindToken,
+    KeepTexts,
     LinkToken,
     ListSigningKeys,
+    NewText,
     PrepareDevelopmentRoot,
     PrepareRoot,
     PutCard,
     PutPerson,
     ReadCard,
     ReadFields,
+    ReadText,
     Request,
     RotateOperational,
     RotateUnit,
@@ -76,6 +81,7 @@ __all__ = [
     "PROTOCOL",
     "REFUSALS",
     "ROOT_FILE",
+    "TEXT_CHARACTERS_MAX",
     "Address",
     "AsyncVaultClient",
     "CallerList",
@@ -92,11 +98,13 @@ __all__ = [
     "FindToken",
     "Folder",
     "Hop",
+    "KeepTexts",
     "KeyKeeper",
     "KeyStore",
     "Limits",
     "LinkToken",
     "ListSigningKeys",
+    "NewText",
     "NoteKeys",
     "Peers",
     "PrepareDevelopmentRoot",
@@ -105,6 +113,7 @@ __all__ = [
     "PutPerson",
     "ReadCard",
     "ReadFields",
+    "ReadText",
     "RemoteVault",
     "Request",
     "RootPresent",
@@ -119,6 +128,8 @@ __all__ = [
     "Status",
     "StatusShown",
     "Sweep",
+    "TextKept",
+    "TextSignal",
     "Tokenise",
     "TokeniseAll",
     "Unseal",
@@ -128,6 +139,7 @@ __all__ = [
     "VaultRefusal",
     "VaultRunning",
     "VaultSealed",
+    "VaultTexts",
     "VaultTokens",
     "VaultUnavailable",
     "Why",

@@ -29,7 +29,7 @@ _log = structlog.get_logger("scudo.vault")
 
 TOKENISE: Final = "tokenise"
 SIGN: Final = "sign"
-#: Put persons, cards and links; destroy them.
+#: Put persons, cards, links and texts; destroy them.
 WRITE: Final = "write"
 ERASE: Final = "erase"
 #: What a caller may be allowed: to read for a purpose, and these.
@@ -38,15 +38,24 @@ ALLOWED: Final = frozenset({*PURPOSES, TOKENISE, SIGN, WRITE, ERASE})
 _Stamp = tuple[int, int, int]
 
 
-def use_of(request: wire.AnyRequest) -> tuple[str, int] | None:
-    """What a request makes use of, and how many values of it; None: how the vault is."""
+#: Of what the list knows nothing, nobody of it may ask.
+_UNKNOWN: Final = "unknown"
+
+
+def uses_of(request: wire.AnyRequest) -> tuple[tuple[str, int], ...]:
+    """What a request makes use of, and how many values of each; nothing: how the vault is."""
     match request:
+        case wire.Status() | wire.ListSigningKeys():
+            return ()
         case wire.Tokenise():
             used = (TOKENISE, len(request.values))
         case wire.TokeniseAll():
             used = (TOKENISE, sum(map(len, request.named.values())))
         case wire.Sign():
             used = (SIGN, 1)
+        case wire.KeepTexts():
+            kept = (WRITE, len(request.texts))
+            return (kept, (TOKENISE, len(request.named))) if request.named else (kept,)
         case wire.PutPerson() | wire.LinkToken() | wire.PutCard():
             used = (WRITE, 1)
         case wire.ErasePerson():
@@ -56,14 +65,15 @@ def use_of(request: wire.AnyRequest) -> tuple[str, int] | None:
         case (
             wire.FindPerson()
             | wire.FindToken()
+            | wire.ReadText()
             | wire.ShowCard()
             | wire.ReadCard()
             | wire.FindCard()
         ):
             used = (request.why.purpose, 1)
         case _:
-            return None
-    return used
+            used = (_UNKNOWN, 1)
+    return (used,)
 
 
 class Asker:
@@ -106,14 +116,11 @@ class Caller(Asker):
             VaultQuota: this caller asked for too much lately.
         """
         super().demand(request, now=now)
-        use = use_of(request)
-        if use is None:
-            return
-        what, values = use
-        if what not in self.entry.may:
-            raise VaultForbidden("the list of callers does not allow this caller to ask for this")
-        if what in self.entry.per_second:
-            self._quotas.take(what, values, now=now)
+        for what, values in uses_of(request):
+            if what not in self.entry.may:
+                raise VaultForbidden("the list of callers does not let this caller ask for this")
+            if what in self.entry.per_second:
+                self._quotas.take(what, values, now=now)
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

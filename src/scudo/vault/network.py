@@ -5,7 +5,6 @@ the network does, the bank and the keepers of this machine are answered.
 """
 
 import asyncio
-import contextlib
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -27,14 +26,13 @@ from scudo.vault.errors import (
     VaultCallerUnknown,
     VaultRefusal,
 )
+from scudo.vault.reaching import PROTOCOL, keep_alive
 
 if TYPE_CHECKING:
     import ssl
 
 _log = structlog.get_logger("scudo.vault")
 
-#: What is spoken, as the handshake names it: whoever serves something else is not taken for us.
-PROTOCOL: Final = "scudo-vault/1"
 CALLERS_MAX: Final = 256
 #: Connections of one caller.
 EACH_MAX: Final = 64
@@ -267,14 +265,3 @@ class Hop:
             self._greeted[host] -= 1
             if not self._greeted[host]:
                 del self._greeted[host]
-
-
-def keep_alive(connection: socket.socket) -> None:
-    """Have the kernel find out within half a minute that the other side has gone."""
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25_000)

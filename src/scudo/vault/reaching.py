@@ -11,10 +11,11 @@ from typing import Final, TypeAlias, TypeVar
 import structlog
 
 from scudo.fabric import HopTls, cause_of
-from scudo.vault.network import PROTOCOL, keep_alive
 
 _log = structlog.get_logger("scudo.vault")
 
+#: What is spoken, as the handshake names it: whoever serves something else is not taken for us.
+PROTOCOL: Final = "scudo-vault/1"
 #: For a connection to be made, from the first packet to the vault's welcome.
 CONNECT_S: Final = 2.0
 _PAUSE_S: Final = 0.02
@@ -136,3 +137,14 @@ class Tale:
         if self._cause:
             _log.info("the vault is reached again", before=self._cause)
         self._cause = ""
+
+
+def keep_alive(connection: socket.socket) -> None:
+    """Have the kernel find out within half a minute that the other side has gone."""
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25_000)

@@ -8,6 +8,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import structlog
@@ -21,6 +22,27 @@ from scudo.bootstrap import now_us
 from scudo.fabric import HopTls, TlsFiles
 from scudo.vault import PutPerson, ReadFields, Tokenise
 from scudo.vault.answers import Refused
+from scudo.vault.wire import AnyRequest, KeepTexts, NewText
+
+TEXT = NewText(7, "0" * 64, "for the rent")
+#: One of each that callers send.
+EXAMPLES = (
+    ASK,
+    vault.TokeniseAll({"ip": ("::1",)}),
+    vault.Sign("ed25519", b"x"),
+    PutPerson(7, ADA),
+    vault.LinkToken(7, "device", "d"),
+    ReadFields(7, ("email",), WHY),
+    vault.FindPerson("email", "a@b.example", WHY),
+    vault.FindToken("device", 7, WHY),
+    vault.ErasePerson(7, "a", "b"),
+    KeepTexts((TEXT,)),
+    vault.ReadText(7, 7, WHY),
+    vault.PutCard("4012888888881881", "2030-01"),
+    vault.ShowCard(7, WHY),
+    vault.ReadCard(7, WHY),
+    vault.FindCard("4012888888881881", WHY),
+)
 
 
 class TestACaller:
@@ -66,6 +88,8 @@ class TestACaller:
             (["tokenise"], PutPerson(7, ADA), "vault_forbidden"),
             (["write"], vault.ErasePerson(7, "a", "b"), "vault_forbidden"),
             (["write"], ReadFields(7, ("email",), WHY), "vault_forbidden"),
+            (["tokenise"], KeepTexts((TEXT,)), "vault_forbidden"),
+            (["write"], KeepTexts((TEXT,), (("ip", "::1"),)), "vault_forbidden"),
             (["customer_care"], vault.FindPerson("email", "a@b.example", WHY), "vault_forbidden"),
             (ALL, vault.Seal(), "vault_forbidden"),
             (ALL, vault.RotateUnit(), "vault_forbidden"),
@@ -81,6 +105,21 @@ class TestACaller:
         with contextlib.closing(hop.client()) as client:
             assert refused(client.ask, request_).code == code
             assert client.ask(vault.Status()).state == "open"
+
+    def test_is_allowed_nothing_that_the_list_does_not_name(self, hop):
+        """Of every request that there is, a caller with one right is refused all but its own."""
+        listed(hop, {"name": BANK, "may": ["statement"]})
+        known = {one for one in get_args(AnyRequest) if not one.is_for_keepers}
+        always = {vault.Status, vault.ListSigningKeys}
+
+        assert {type(one) for one in EXAMPLES} == known - always
+        with contextlib.closing(hop.client()) as client:
+            codes = {refused(client.ask, one).code for one in EXAMPLES}
+            assert {client.ask(one()).__class__.__name__ for one in always} == {
+                "StatusShown",
+                "SigningKeys",
+            }
+        assert codes == {"vault_forbidden"}
 
     def test_has_quotas_of_its_own(self, hop):
         """A caller that asks for too much is refused; others, and the socket, are not."""
