@@ -17,10 +17,13 @@ from scudo.kernel import SECOND_US
 class BankCollector(Collector):
     """Turns the conveyor's tally and the consumers' positions into metrics."""
 
-    def __init__(self, bank: Bank, auditor: AuditorProcess | None = None) -> None:
-        """Watch one bank, and the auditor beside it."""
+    def __init__(
+        self, bank: Bank, auditor: AuditorProcess | None = None, watch: VaultWatch | None = None
+    ) -> None:
+        """Watch one bank, the auditor beside it, and what is seen of its vault."""
         self._bank = bank
         self._auditor = auditor
+        self._watch = watch
 
     def collect(self) -> Iterator[Metric]:
         """Read everything once."""
@@ -59,6 +62,7 @@ class BankCollector(Collector):
         yield from self._callbacks()
         if self._auditor is not None:
             yield from self._recount(self._auditor)
+        yield from self._vault()
 
         controls = self._bank.rooms.controls
         degraded = GaugeMetricFamily(
@@ -76,6 +80,17 @@ class BankCollector(Collector):
             "Requests that the audit trail had no room for",
             value=self._bank.requests.lost,
         )
+
+    def _vault(self) -> Iterator[Metric]:
+        status = None if self._watch is None else self._watch.status
+        refused = CounterMetricFamily(
+            "scudo_vault_connections_refused",
+            "Connections of the network that the vault did not take or has ended",
+            labels=["cause"],
+        )
+        for cause, times in () if status is None else sorted(status.turned_away.items()):
+            refused.add_metric([cause], times)
+        yield refused
 
     def _callbacks(self) -> Iterator[Metric]:
         callbacks = self._bank.rooms.callbacks
@@ -123,26 +138,6 @@ class BankCollector(Collector):
             ("witnessed_heads", notary.exported, "Signed heads that the witness has"),
         ):
             yield GaugeMetricFamily(f"scudo_{name}", text, value=number)
-
-
-class VaultCollector(Collector):
-    """Shows what the vault said last of connections that it did not take."""
-
-    def __init__(self, watch: VaultWatch | None) -> None:
-        """Know what the watch knows; without one there is nothing to show."""
-        self._watch = watch
-
-    def collect(self) -> Iterator[Metric]:
-        """Read what is known."""
-        refused = CounterMetricFamily(
-            "scudo_vault_connections_refused",
-            "Connections of the network that the vault did not take or has ended",
-            labels=["cause"],
-        )
-        status = None if self._watch is None else self._watch.status
-        for cause, times in () if status is None else sorted(status.turned_away.items()):
-            refused.add_metric([cause], times)
-        yield refused
 
 
 class EdgeCollector(Collector):

@@ -39,7 +39,7 @@ from scudo.interfaces.http import (
     Limits,
     System,
 )
-from scudo.interfaces.measures import BankCollector, EdgeCollector, VaultCollector
+from scudo.interfaces.measures import BankCollector, EdgeCollector
 from scudo.interfaces.recounting import AuditorProcess
 from scudo.interfaces.table import Ports, describe, room_operations
 from scudo.interfaces.watching import VaultWatch, watched
@@ -192,8 +192,7 @@ def application(  # noqa: PLR0913 - one parameter per property
     office = office or customers_office(bank, laptop, record=record, vault=vault)
     desk = partner_desk(bank, site, submit=submit, record=record)
     registry = CollectorRegistry()
-    registry.register(BankCollector(bank, auditor))
-    registry.register(VaultCollector(watch))
+    registry.register(BankCollector(bank, auditor, watch))
     reader = flags.FlagReader(flags.FlagProvider(bank.rooms.flags))
     registry.register(EdgeCollector(site.tls, desk.doorkeeper, reader))
     system = System(
