@@ -21,6 +21,7 @@ from tests.foreign_postgres import ForeignPostgres, foreign_postgres
 from tests.interfaces.bank.conftest import Teller
 from tests.journeys.conftest import ADA, until
 
+from scudo import vault
 from scudo.fabric import postgres
 from scudo.fabric.settings import Settings
 from scudo.interfaces import vaulting
@@ -254,6 +255,25 @@ class TestALogin:
             assert vaulter.execute("SELECT count(*) FROM vault.root").fetchone() == (1,)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 vaulter.execute(statement)
+
+
+class TestAVault:
+    def test_on_a_machine_of_its_own_knows_its_login_only(self, installed):
+        """Told the vault's login and nothing of the bank's, a vault opens with its own folder."""
+        environment = installed.environment()
+        del environment["SCUDO_DATABASE_URL"]
+        process = subprocess.Popen(
+            [SCUDO, "vault", "serve"], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            with vault.VaultClient(Path(process.stdout.readline().strip())) as client:
+                status = client.ask(vault.Status())
+        finally:
+            process.send_signal(signal.SIGTERM)
+            ended = process.wait(20)
+            process.stdout.close()
+
+        assert (status.state, ended) == ("open", 0)
 
 
 class TestADoorThatIsClosed:
