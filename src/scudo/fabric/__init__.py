@@ -59,6 +59,7 @@ from scudo.fabric.records import (
     list_records,
     newest_records,
     read_record,
+    stored_records,
 )
 from scudo.fabric.rows import (
     HEADER,
@@ -156,6 +157,7 @@ __all__ = [
     "routes",
     "settings",
     "sized",
+    "stored_records",
     "summarise_keys",
     "token_from",
     "token_message",

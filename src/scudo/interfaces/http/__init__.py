@@ -6,9 +6,10 @@ from scudo.interfaces.http.openapi import openapi_document, refusals_of
 from scudo.interfaces.http.server import HttpServer
 from scudo.interfaces.http.signatures import Nonces, SignatureCheck
 from scudo.interfaces.http.system import Check, Readiness, System
-from scudo.interfaces.http.tls import ServerTls, TlsFiles, TlsUnfit
+from scudo.interfaces.http.tls import ALARM_BEFORE_US, ServerTls, TlsFiles, TlsUnfit
 
 __all__ = [
+    "ALARM_BEFORE_US",
     "Application",
     "Check",
     "HttpServer",
