@@ -34,7 +34,7 @@ def described(function: FUNCTIONS) -> Function:
     """Say what a function calls, with or without an object before it, and whether it asserts."""
     inside = list(ast.walk(function))
     called = [node.func for node in inside if isinstance(node, ast.Call)]
-    calls = {getattr(call, "id", None) or getattr(call, "attr", "") for call in called}
+    calls = {str(getattr(call, "id", getattr(call, "attr", ""))) for call in called}
     says = any(isinstance(node, ast.Assert) for node in inside) or bool(calls & ASSERTING)
     return Function(function.lineno, function.name, frozenset(calls), says)
 
