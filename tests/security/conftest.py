@@ -23,8 +23,8 @@ from tests.security.described import OF_SESSIONS, Described, body_of, path_of, q
 
 from scudo.fabric.settings import Settings
 from scudo.fabric.telemetry import configure_logging
-from scudo.governance import find_in_text
 from scudo.identity import SCOPES
+from scudo.kernel import find_in_text
 from scudo.simulation import Phone, mailed_code
 
 #: Stands in every text that these suites send: no line of the log may hold it.

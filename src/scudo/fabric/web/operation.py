@@ -39,6 +39,8 @@ _SENDERS: Final = {
 }
 #: Positions of the log are far below it; the highest kind fits into the 63 bits of a number.
 _KIND_SHIFT: Final = 60
+#: The number of all whom the bank does not know; its own is 0.
+STRANGERS: Final = 7 << _KIND_SHIFT
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -67,13 +69,17 @@ class Principal(msgspec.Struct, frozen=True):
         Of clients it is their own. Numbers of the others are positions of the log, of which one
         may equal a client's: so their kind stands above them, and no two share keys.
         """
-        if self.kind <= PrincipalKind.CLIENT:
+        if self.kind is PrincipalKind.CLIENT:
             return self.id
+        if self.kind is PrincipalKind.NOBODY:
+            return STRANGERS
         return self.kind << _KIND_SHIFT | self.id
 
 
-def show_sender(number: int) -> str:
-    """Who sent an entry of the log, as clients see it."""
+def show_sender(number: int) -> str | None:
+    """Who sent an entry of the log, as clients see it; None: the bank itself, or a stranger."""
+    if number in {0, STRANGERS}:
+        return None
     kind = PrincipalKind(number >> _KIND_SHIFT or PrincipalKind.CLIENT)
     return ids.show(_SENDERS[kind], number & (1 << _KIND_SHIFT) - 1)
 
