@@ -11,10 +11,9 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from scudo.fabric import doctor as physician
-from scudo.fabric.settings import Settings
-from scudo.governance import flags
-from scudo.governance.controls import Controls
-from scudo.identity.operators import Reviews
+from scudo.fabric import settings as environment
+from scudo.governance import controls, flags
+from scudo.identity import operators
 from scudo.interfaces import recounting
 from scudo.kernel import SECOND_US, date_of, day, micros, rfc3339
 
@@ -24,7 +23,7 @@ _REVIEW_SOON_US: Final = 7 * _DAY_US
 
 
 def findings(
-    connection: psycopg.Connection[TupleRow], settings: Settings, *, now: int
+    connection: psycopg.Connection[TupleRow], settings: environment.Settings, *, now: int
 ) -> Iterator[physician.Finding]:
     """What is found in a database that holds a bank; `now` is in microseconds."""
     yield _controls(connection, now)
@@ -35,12 +34,12 @@ def findings(
 
 def _controls(connection: psycopg.Connection[TupleRow], now: int) -> physician.Finding:
     """Controls that were noted as degraded, by whoever is paged for them."""
-    controls = Controls()
-    owners = {control.name: control for control in controls.declared.values()}
+    declared = controls.Controls()
+    owners = {control.name: control for control in declared.declared.values()}
     degraded = [
         f"{name} since {rfc3339(state.since or now)}, level {state.level}, pages"
         f" {owners[name].pages}"
-        for name, state in sorted(controls.noted(connection).items())
+        for name, state in sorted(declared.noted(connection).items())
     ]
     return physician.Finding(
         name="controls",
@@ -69,7 +68,7 @@ def _flags(now: int) -> physician.Finding:
 
 def _reviews(connection: psycopg.Connection[TupleRow], now: int) -> physician.Finding:
     """Reviews of access that lack answers; those that are overdue, or soon are, must be seen to."""
-    waiting = [review for review in Reviews.stored(connection) if review.is_open]
+    waiting = [review for review in operators.Reviews.stored(connection) if review.is_open]
     pressing = [review for review in waiting if review.due_at <= now + _REVIEW_SOON_US]
     found = f"{len(waiting)} wait for answers"
     if waiting:
@@ -85,7 +84,7 @@ def _reviews(connection: psycopg.Connection[TupleRow], now: int) -> physician.Fi
 
 
 def _auditor(
-    connection: psycopg.Connection[TupleRow], settings: Settings, now: int
+    connection: psycopg.Connection[TupleRow], settings: environment.Settings, now: int
 ) -> physician.Finding:
     """When the auditor last came to the end of a round, or how long it has had no chance to."""
     noted = recounting.last_rounds(settings)
