@@ -13,12 +13,11 @@ from tests.security.described import (
     MISSING,
     OF_CUSTOMERS,
     body_of,
-    members,
     path_of,
     placed,
-    prefix_of,
     query_of,
 )
+from tests.security.test_foreign_objects import places
 
 from scudo.fabric.settings import ORIGIN_DEFAULT
 from scudo.identity.customers.dpop import AHEAD_S, WINDOW_S
@@ -40,16 +39,6 @@ ABSENT = {"get_payment_message"}
 #: What a payment of a step-up is, is found out when it is spent: nothing is looked up before.
 UNREAD = {("begin_step_up", "payment_id")}
 OPEN = [one for one in OF_CUSTOMERS if one.name not in CLOSED]
-
-
-def places(operation):
-    """Where an operation takes ids: in what, at which place, of which kind."""
-    for name, (where, schema) in operation.parameters.items():
-        if prefix := prefix_of(schema):
-            yield where, (name,), prefix
-    for at, schema in members(operation.body or {}):
-        if prefix := prefix_of(schema):
-            yield "body", at, prefix
 
 
 PLACES = [
