@@ -126,9 +126,10 @@ def _months(released: str, day: date) -> int:
 def _licence(name: str) -> str | None:
     """What an installed package says of its licence in the form that machines read."""
     try:
-        return metadata.metadata(name).get("License-Expression")
+        found = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return None
+    return found["License-Expression"] if "License-Expression" in found else None
 
 
 def main() -> int:
