@@ -129,7 +129,7 @@ def _licence(name: str) -> str | None:
         found = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return None
-    return found["License-Expression"] if "License-Expression" in found else None
+    return dict(found.items()).get("License-Expression")
 
 
 def main() -> int:
