@@ -129,7 +129,7 @@ def _licence(name: str) -> str | None:
         found = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return None
-    return dict(found.items()).get("License-Expression")
+    return next(iter(found.get_all("License-Expression") or ()), None)
 
 
 def main() -> int:
