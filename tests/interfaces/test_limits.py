@@ -198,6 +198,20 @@ class TestFilters:
 
         assert answer.status_code == status
 
+    @pytest.mark.parametrize("header", ["x-forwarded-for", "x-real-ip", "forwarded"])
+    @pytest.mark.parametrize(("denied", "status"), [("127.0.0.0/8", 403), ("192.0.2.0/24", 200)])
+    def test_go_by_the_connection_and_not_by_what_is_said(
+        self, serve, desk_of, denied, status, header
+    ):
+        """Whoever names another address is neither let in by it nor kept out."""
+        rules = EdgeRules(shipped_rules().tiers, Filters(denied_networks=(denied,)))
+        served = serve(desk_of(Limits(rules=rules)))
+        said = "for=192.0.2.1" if header == "forwarded" else "192.0.2.1"
+
+        answer = httpx.get(f"http://127.0.0.1:{served.port}/health/live", headers={header: said})
+
+        assert answer.status_code == status
+
     def test_are_networks(self, desk_of):
         """A deny-list that cannot be read does not start."""
         rules = EdgeRules(shipped_rules().tiers, Filters(denied_networks=("bank",)))

@@ -29,13 +29,15 @@ from scudo.simulation import Phone, mailed_code
 
 #: Stands in every text that these suites send: no line of the log may hold it.
 MARK: Final = "Mallory"
-#: Events that tell of requests and not of their effects.
+#: Events that tell of requests and not of their effects; a customer whose token is over logs in.
 TRAIL: Final = frozenset(
     {
         "governance.act.recorded.v1",
         "governance.anomaly.found.v1",
         "identity.operator.refused.v1",
         "identity.operator.scope_used.v1",
+        "identity.session.began.v1",
+        "decisions.passage.decided.v1",
     }
 )
 _SECRETS: Final = re.compile(

@@ -48,6 +48,8 @@ BEAT_S: Final = 0.5
 SNAPSHOT_EVERY: Final = 2_000_000
 #: A consumer that is further behind does not show what happens now.
 BEHIND_MAX: Final = 1_000_000
+#: Signed heads that may be on their way to the witness.
+UNWITNESSED_MAX: Final = 2
 #: A gate counts as degraded for so long after its last degraded decision.
 DEGRADED_FOR_US: Final = 60 * SECOND_US
 
@@ -424,6 +426,8 @@ async def _watch_controls(bank: Bank) -> None:
         "audit_trail": lambda: follows(trail.ActIndex.name),
         "flags": lambda: not rooms.flags.expired(instant(now_us()).date()),
         "operator_anomalies": lambda: follows(anomalies.Anomalies.name),
+        "witness": lambda: bank.notary.signed - bank.notary.exported <= UNWITNESSED_MAX,
+        "access_reviews": lambda: not rooms.authority.reviews.overdue(now_us()),
     }
     await rooms.controls.watch(partial(_queue, bank.conveyor, background=True), now_us)
 

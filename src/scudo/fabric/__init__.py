@@ -60,6 +60,7 @@ from scudo.fabric.records import (
     list_records,
     newest_records,
     read_record,
+    stored_records,
 )
 from scudo.fabric.rows import (
     HEADER,
@@ -72,7 +73,7 @@ from scudo.fabric.rows import (
     sized,
 )
 from scudo.fabric.stored import Chained, first_int8, read_images
-from scudo.fabric.tls import HopTls, ServerTls, TlsFiles, TlsUnfit, cause_of
+from scudo.fabric.tls import ALARM_BEFORE_US, HopTls, ServerTls, TlsFiles, TlsUnfit, cause_of
 from scudo.fabric.tokeniser import Tokeniser, Tokens, load_key, token_from, token_message
 from scudo.fabric.touched import Touched
 from scudo.fabric.verification import Walk
@@ -80,6 +81,7 @@ from scudo.fabric.writer import Guarded, Store, Writer
 
 __all__ = [
     "AHEAD_US",
+    "ALARM_BEFORE_US",
     "HEADER",
     "INSTANT",
     "RECORD",
@@ -165,6 +167,7 @@ __all__ = [
     "routes",
     "settings",
     "sized",
+    "stored_records",
     "summarise_keys",
     "token_from",
     "token_message",

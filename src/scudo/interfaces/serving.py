@@ -114,6 +114,7 @@ async def _serve(
             site=site,
             office=office,
         )
+        bank.rooms.controls.checks |= checks_beside(watch, auditor)
         http = HttpServer(served, limits=limits, tls=site.tls)
         port = await http.start(host=host, port=settings.port)
         _spare_the_loop()
@@ -250,9 +251,14 @@ async def _readiness(
         Check("auditor", is_ok=auditor is None or auditor.is_well),
         Check("certificate", is_ok=site.tls is None or site.tls.is_good),
         # Payments go on while it is sealed, and those of usual customers while it is away.
-        Check("vault", is_ok=watch is not None and watch.state == "open", is_vital=False),
+        Check("vault", is_ok=watch is not None and watch.is_open, is_vital=False),
         Check("controls", is_ok=not bank.rooms.controls.degraded(), is_vital=False),
     )
+
+
+def checks_beside(watch: VaultWatch, auditor: AuditorProcess) -> dict[str, Callable[[], bool]]:
+    """What says whether the controls work that are processes of their own, by their names."""
+    return {"vault": lambda: watch.is_open, "auditor": lambda: auditor.is_well}
 
 
 def _edge(bank: Bank, operations: tuple[web.Operation, ...]) -> operators.Edge:

@@ -131,6 +131,7 @@ __all__ = [
     "Permissions",
     "RecoverOperator",
     "RelyingParty",
+    "Reviews",
     "Role",
     "Rule",
     "SealBreakGlass",
