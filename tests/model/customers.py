@@ -90,7 +90,9 @@ class Customers(Model):
         self, code: int, purpose: int, address: int, digest: int, network: int
     ) -> tuple[int, Row]:
         customer = self.addresses.get(address, 0)
-        is_decoy = (purpose == SIGN_UP) == bool(customer)
+        is_decoy = (
+            (bool(customer) and self.has_way(customer)) if purpose == SIGN_UP else not customer
+        )
         row = {
             "purpose": purpose,
             "address": address,
@@ -109,13 +111,19 @@ class Customers(Model):
     ) -> tuple[int, Row]:
         device = dict(zip(_BEARING, bearing, strict=True))
         is_good = self._redeem(code, address, digest, SIGN_UP)
-        if not is_good or address in self.addresses:
+        known = self.addresses.get(address, 0)
+        if not is_good or (known and not self._may_begin_again(known, code)):
             failed = (111, self.next_position, SIGN_UP, device["network"])
             return self.no("code_refused", "code", *failed)
-        customer = self.next_position
-        self.register(f"sign-up-{code:016x}", 1, country)
+        customer = known or self.next_position
+        if not known:
+            self.register(f"sign-up-{code:016x}", 1, country)
         if not self.let_in(customer, device, ONBOARDING, is_strong=True):
             return self.declined(customer, device, "log_in_declined", 403)
+        if known:
+            for number in list(self.proofs[known]["sessions"]):
+                self._end_session(number, "signed_up_again")
+            return 200, self._begin(customer, device, MAIL)
         self.put(self.addresses, address, customer)
         proof = {
             "passkeys": [],
@@ -128,6 +136,16 @@ class Customers(Model):
         self.put(self.proofs, customer, proof)
         self.emit(112, customer)
         return 200, self._begin(customer, device, MAIL)
+
+    def _may_begin_again(self, customer: int, code: int) -> bool:
+        mailed_at = self.codes[code]["until"] - CODE_LASTS
+        begun = [self.sessions[n]["began_at"] for n in self.proofs[customer]["sessions"]]
+        return not self.has_way(customer) and all(at < mailed_at for at in begun)
+
+    def has_way(self, customer: int) -> bool:
+        """Whether there is a way to log in."""
+        proof = self.proofs[customer]
+        return bool(proof["passkeys"] or (proof["password"] and proof["has_totp"]))
 
     def _redeem(self, code: int, address: int, digest: int, purpose: int) -> bool:
         """Use a code up; a wrong try counts."""
@@ -291,9 +309,8 @@ class Customers(Model):
         if self.is_over(session):
             raise Refused("session_over")
         proof, row = self.proofs[customer], self.sessions[session]
-        has_way = proof["passkeys"] or (proof["password"] and proof["has_totp"])
         is_fresh = self.place.ordered_at - row["proven_at"] <= FRESH
-        if not is_fresh or (row["assurance"] == MAIL and has_way):
+        if not is_fresh or (row["assurance"] == MAIL and self.has_way(customer)):
             raise Refused("fresh_proof_needed")
         return proof
 
