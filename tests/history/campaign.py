@@ -241,7 +241,12 @@ def live(crowd: Crowd, is_ready: Any, counter: Any) -> None:
     def customer(number: int) -> None:
         name = f"phone-{number}"
         random, diary = Random(f"{seed}-{name}"), crowd.diaries / f"{name}.jsonl"
-        Customer(name, port=port, mail=crowd.home / "mail", diary=diary, random=random).work(share)
+        someone = Customer(name, port=port, mail=crowd.home / "mail", diary=diary, random=random)
+        someone.work(share, pace)
+
+    def pace(part: float) -> None:
+        while 0 <= counter.value < part * crowd.size.operations * 0.9:
+            time.sleep(0.05)
 
     def safely(work: Callable[[], None]) -> None:
         try:
@@ -251,7 +256,10 @@ def live(crowd: Crowd, is_ready: Any, counter: Any) -> None:
             raise
 
     everybody = [partial(customer, number) for number in range(crowd.size.phones)]
-    everybody += [partial(officers.work, share), partial(crowd.registrar().work, share)]
+    everybody += [
+        partial(officers.work, share, pace),
+        partial(crowd.registrar().work, share, pace),
+    ]
     threads = [threading.Thread(target=safely, args=(one,)) for one in everybody]
     for thread in threads:
         thread.start()

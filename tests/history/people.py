@@ -31,6 +31,14 @@ _TIMEOUT_S: Final = 20
 _REFUSED: Final = 400
 
 
+#: Waits until a part of the whole history has passed: from 0 to 1.
+Pace = Callable[[float], None]
+
+
+def at_once(part: float) -> None:
+    """Wait for nothing."""
+
+
 def connection(port: int, random: Random) -> httpx.Client:
     """A connection from a network of its own, so that nobody waits for others' mistakes."""
     address = f"127.{random.randint(1, 249)}.{random.randint(1, 249)}.{random.randint(2, 249)}"
@@ -67,7 +75,10 @@ class Customer:
         self.spent: list[str] = []
         self.mails: set[Path] = set()
 
-    def work(self, deeds: int) -> None:
+    def close(self) -> None:
+        self.phone.http.close()
+
+    def work(self, deeds: int, pace: Pace = at_once) -> None:
         """Sign up, and do what customers and thieves do."""
         self.arrive()
         ways: list[Callable[[], Any]] = [
@@ -79,7 +90,8 @@ class Customer:
             self.reuse,
             self.refresh_twice,
         ]
-        for _ in range(deeds):
+        for number in range(deeds):
+            pace(number / deeds)
             if self.phone.access is None:
                 self.log_in()
             self.random.choices(ways, (8, 8, 2, 1, 1, 2, 2))[0]()
@@ -234,6 +246,9 @@ class Officers:
         self.ended: list[str] = []
         self.sessions: dict[str, str] = {}
 
+    def close(self) -> None:
+        self.http.close()
+
     def found(self, invitations: list[str]) -> None:
         """The founders enrol, and hire; before anything breaks."""
         self.founders = [self._arrive(invitation) for invitation in invitations]
@@ -254,7 +269,7 @@ class Officers:
             self.sessions[who.id] = answer.json()["id"]
         return answer
 
-    def work(self, deeds: int) -> None:
+    def work(self, deeds: int, pace: Pace = at_once) -> None:
         """Propose and decide."""
         ways: list[Callable[[], Any]] = [
             self.propose,
@@ -266,7 +281,8 @@ class Officers:
             self.end_another_way,
             self.leave,
         ]
-        for _ in range(deeds):
+        for number in range(deeds):
+            pace(number / deeds)
             way = self.random.choices(ways, (8, 6, 4, 1, 1, 2, 2, 1))[0]
             (way if self.pending else self.propose)()
 
@@ -384,9 +400,10 @@ class Registrar:
     random: Random
     customers: list[str]
 
-    def work(self, deeds: int) -> None:
+    def work(self, deeds: int, pace: Pace = at_once) -> None:
         """Keep, read, look up and erase, also of those who were erased."""
-        for _ in range(deeds):
+        for number in range(deeds):
+            pace(number / deeds)
             customer = self.random.choice(self.customers)
             ways = (self.put, self.read, self.find, self.erase)
             self.random.choices(ways, (5, 5, 4, 1))[0](customer)
