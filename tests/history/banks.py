@@ -27,6 +27,7 @@ _COMMANDS: Final = (
     | ledger.PostBulk
     | payments.AuthoriseCard
     | payments.Pay
+    | payments.PayWithText
     | payments.Capture
     | payments.Reverse
     | payments.RaiseAuthorisation
@@ -120,7 +121,13 @@ class Driver:
 
     async def work(self, bank: Bank, *, count: int) -> None:
         """Send some commands at once, a third of them with an earlier key."""
-        await self.send(bank, [self.workload.next() for _ in range(count)])
+        await self.send(bank, [self.worded(self.workload.next()) for _ in range(count)])
+
+    def worded(self, command: list[Any]) -> list[Any]:
+        """Send a text along with every third payment between accounts."""
+        if command[0] != 402 or self.random.random() < 0.7:
+            return command
+        return [411, *command[1:], self.random.getrandbits(62) + 1, self.random.choice((0, 2, 128))]
 
     async def send(self, bank: Bank, commands: list[list[Any]]) -> list[Try]:
         """Send commands together; some of them as replays, some of those altered."""

@@ -41,7 +41,7 @@ _HOLDS: Final = f"""
 _PAYMENTS: Final = f"""
     SELECT id, debit_account, credit_account, amount, captured, decision, version,
         {_US.format("ordered_at")}, currency, kind, status, outcome, discharged, hold,
-        {_US.format("expires_at")}
+        {_US.format("expires_at")}, text
     FROM payments.payment ORDER BY id"""
 _KEYS: Final = "SELECT key, request, position FROM fabric.idempotency"
 _BATCHES: Final = """

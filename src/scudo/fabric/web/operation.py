@@ -179,6 +179,8 @@ class Operation:
         refusals: what the handler may raise, beside what this layer refuses itself.
         moves_money: whether it must carry an idempotency key.
         is_bank_wide: whether it keeps clients out that are bound to one customer.
+        is_of_networks: whether it keeps customers' own sessions out, because it is said by a
+            network that stands between them and the bank.
         body_bytes_max: longer bodies are refused unread.
         media: content type of a success.
         example: a body that is documented as an example.
@@ -202,6 +204,7 @@ class Operation:
     refusals: tuple[type[Refusal], ...] = ()
     moves_money: bool = False
     is_bank_wide: bool = False
+    is_of_networks: bool = False
     body_bytes_max: int = BODY_BYTES_MAX
     media: str = JSON
     example: msgspec.Struct | None = None
