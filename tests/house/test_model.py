@@ -48,7 +48,17 @@ COMMANDS: Final[dict[int, str]] = {
     553: "tests/journeys/test_vault_persons.py",
 }
 #: Kinds of records that the model has no counterpart of.
-RECORDS: Final[dict[int, str]] = {}
+RECORDS: Final[dict[int, str]] = {
+    108: f"{_TESTS}/identity/customers/test_step_ups.py",
+    122: f"{_TESTS}/identity/test_operators.py",
+    123: f"{_TESTS}/identity/test_operators.py",
+    141: "tests/journeys/partners/test_partner_records.py",
+    510: f"{_TESTS}/governance/test_flags.py",
+    530: "tests/interfaces/bank/test_callbacks.py",
+    531: "tests/interfaces/bank/test_callbacks.py",
+    541: f"{_TESTS}/governance/test_controls.py",
+    550: "tests/journeys/test_vault.py",
+}
 
 
 @pytest.fixture(scope="module")
