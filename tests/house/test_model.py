@@ -69,21 +69,21 @@ def rooms() -> Rooms:
     return Rooms(policy, FeatureState(policy.features), passages)
 
 
-def test_every_command_is_known_to_the_model_or_named(rooms):
+def test_every_command_is_known_to_the_model_or_named(rooms: Rooms) -> None:
     """A new command is one that the model works on, or its tests are named here."""
-    tags = {command.__struct_config__.tag for command in rooms._handlers}
+    tags = {int(str(command.__struct_config__.tag)) for command in rooms._handlers}
 
     assert sorted(tags - KNOWN - COMMANDS.keys()) == [], "say what the model does with it"
     assert sorted(COMMANDS.keys() & KNOWN) == [], "the model knows it"
     assert sorted((COMMANDS.keys() | KNOWN) - tags) == [], "there is no such command"
 
 
-def test_what_is_passed_over_in_a_log_is_named(rooms):
+def test_what_is_passed_over_in_a_log_is_named(rooms: Rooms) -> None:
     """A replay passes over nothing but what is named here."""
     assert COMMANDS.keys() >= BESIDE
 
 
-def test_every_kind_of_record_is_known_to_the_model_or_named(rooms):
+def test_every_kind_of_record_is_known_to_the_model_or_named(rooms: Rooms) -> None:
     """A new kind of record is one that the model keeps, or its tests are named here."""
     kinds = set(rooms._records.registers)
 
@@ -93,6 +93,6 @@ def test_every_kind_of_record_is_known_to_the_model_or_named(rooms):
 
 
 @pytest.mark.parametrize("path", sorted({*COMMANDS.values(), *RECORDS.values()}))
-def test_what_is_named_is_there(path):
+def test_what_is_named_is_there(path: str) -> None:
     """Each file that is said to test what the model does not is one."""
     assert "def test_" in (ROOT / path).read_text()

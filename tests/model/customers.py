@@ -4,6 +4,7 @@ Whether a signature, a password or a code of an authenticator is right is for th
 here it is what becomes of them: what is used up, what ends, what never works again.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from tests.model.bank import BLOCK, HOLD_IT, REVIEW, SECOND, Disagreement, Refused, Row
@@ -206,7 +207,7 @@ class Customers(Model):
         if session is None or session["ended"]:
             return True
         last = session["refreshed_at"] or session["began_at"]
-        return now - last > REFRESH_LASTS or now - session["began_at"] > SESSION_LASTS
+        return bool(now - last > REFRESH_LASTS or now - session["began_at"] > SESSION_LASTS)
 
     def log_in(
         self,
@@ -362,7 +363,7 @@ class Customers(Model):
         return 200, {}
 
 
-HANDLERS: Final = {
+HANDLERS: Final[dict[int, Callable[..., tuple[int, Any]]]] = {
     110: Customers.mail_code,
     111: Customers.activate,
     112: Customers.add_passkey,
