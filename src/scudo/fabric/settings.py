@@ -17,6 +17,8 @@ SCUDO_AUDIT_HOURS    within how many hours the auditor recounts all that is stor
 SCUDO_ORIGINS        origins of the pages that passkeys may be used on, with commas between
                      (`http://localhost:8420`)
 SCUDO_SMTP           mail server as host:port; without it mails are files in `mail` in the home
+SCUDO_NETWORKS       file of networks and their countries, lines like `192.0.2.0/24,CH`; read again
+                     when it changes; without it nobody knows countries
 SCUDO_PASSKEY_DOMAIN domain that passkeys are made for; they answer to no other, so it never
                      changes (the host of the first origin)
 SCUDO_ENVIRONMENT    `sandbox` or `production`: credentials of one fail in the other (sandbox)
@@ -74,6 +76,7 @@ class Settings:
     tls_key: Path | None = None
     client_ca: Path | None = None
     mail_server: str | None = None
+    networks: Path | None = None
 
     @property
     def issuer_name(self) -> str:
@@ -98,7 +101,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         raise SettingInvalid(message)
     peers = environment.get("SCUDO_VAULT_PEERS") or ""
     erasures = environment.get("SCUDO_ERASURES")
-    witness = environment.get("SCUDO_WITNESS")
+    witness, networks = environment.get("SCUDO_WITNESS"), environment.get("SCUDO_NETWORKS")
     origins = _origins_from(environment.get("SCUDO_ORIGINS") or ORIGIN_DEFAULT)
     kind = environment.get("SCUDO_ENVIRONMENT") or "sandbox"
     if kind not in get_args(EnvironmentName):
@@ -124,6 +127,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         origins=origins,
         passkey_domain=_domain_from(environment.get("SCUDO_PASSKEY_DOMAIN"), origins),
         mail_server=environment.get("SCUDO_SMTP") or None,
+        networks=Path(networks).expanduser().absolute() if networks else None,
     )
 
 

@@ -105,6 +105,7 @@ async def _serve(
         office = customers_office(
             bank, settings, record=functools.partial(_record, bank), vault=trust.vault
         )
+        await customers.recall_failures(office)
         served = application(
             bank,
             limits=limits,
@@ -191,7 +192,7 @@ def application(  # noqa: PLR0913 - one parameter per property
     submit, record = functools.partial(_submit, bank), functools.partial(_record, bank)
     laptop = environment.Settings(home=bank.home)
     office = office or customers_office(bank, laptop, record=record, vault=vault)
-    desk = partner_desk(bank, site, submit=submit, record=record)
+    desk = partner_desk(bank, site, proofs=office.proofs, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
     reader = flags.FlagReader(flags.FlagProvider(bank.rooms.flags))

@@ -36,6 +36,7 @@ class TestSettingsFrom:
             "SCUDO_WITNESS": "/mnt/notary",
             "SCUDO_ORIGINS": "https://bank.example, https://ops.bank.example",
             "SCUDO_PASSKEY_DOMAIN": "bank.example",
+            "SCUDO_NETWORKS": "/srv/networks.csv",
         }
 
         assert settings_from(environment, is_root=True) == Settings(
@@ -49,6 +50,7 @@ class TestSettingsFrom:
             witness=Path("/mnt/notary"),
             origins=("https://bank.example", "https://ops.bank.example"),
             passkey_domain="bank.example",
+            networks=Path("/srv/networks.csv"),
         )
 
     def test_has_defaults(self) -> None:
