@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
@@ -13,16 +14,20 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import psycopg
-from tests.history import record
+from tests.history import deeds, record
 from tests.history.check import check
 from tests.history.decided import decision_problems
+from tests.history.lives import people_problems
+from tests.history.people import Customer, Officers, Registrar, connection
 from tests.history.wire import Caller
 from tests.history.workload import EUR, Workload
+from tests.model.bank import show
 from tests.model.replay import read_stored
 
 from scudo.fabric.postgres import Dsn, EmbeddedServer
@@ -46,6 +51,12 @@ class Size:
     clients: int = 8
     lanes: int = 4
     accounts: int = 40
+    phones: int = 3
+
+    @property
+    def deeds(self) -> int:
+        """What each of the people does."""
+        return self.operations // 50
 
 
 class Service:
@@ -60,13 +71,26 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
         self.dsn: Dsn = self.embedded.start()
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"SCUDO_HOME": str(self.home), "SCUDO_PORT": str(self.port)}
+
+    def enrol_first(self) -> list[str]:
+        """Invite the two operators that the bank begins with, before it is served."""
+        scudo = [sys.executable, "-c", _SERVE]
+        told: bytes = b""
+        for command in (["init"], ["operator", "enroll-first", "anna", "bela", "--json"]):
+            done = subprocess.run(
+                [*scudo, *command], env=self.environment, check=True, capture_output=True
+            )
+            told = done.stdout
+        return [one["invitation"] for one in json.loads(told)]
+
     def start(self) -> None:
         """Start the server; it may take a moment until it answers."""
-        environment = os.environ | {"SCUDO_HOME": str(self.home), "SCUDO_PORT": str(self.port)}
         with (self.home / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, "serve"], env=environment, stdout=log, stderr=log
-            )
+            command = [sys.executable, "-c", _SERVE, "serve"]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
     def wait(self) -> float:
         """Wait until it takes work; how many seconds that took."""
@@ -178,8 +202,71 @@ class Task:
     seed: str
     accounts: list[int]
     customers: list[int]
+    mandates: list[int]
     files: list[Path]
     share: int
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The people of a campaign, who live in one process, each with a diary."""
+
+    port: int
+    token: str
+    seed: str
+    size: Size
+    home: Path
+    invitations: list[str]
+    customers: list[int]
+    diaries: Path
+
+    def registrar(self, name: str = "registrar") -> Registrar:
+        """The clerk, of a few customers: they come up again and again."""
+        random = Random(f"{self.seed}-{name}")
+        http = connection(self.port, random)
+        http.headers["authorization"] = f"Bearer {self.token}"
+        diary = deeds.Diary(self.diaries / f"{name}.jsonl", name)
+        customers = [show("cus", number) for number in self.customers[:12]]
+        return Registrar(http, diary, random, customers)
+
+
+def live(crowd: Crowd, is_ready: Any, counter: Any) -> None:
+    """Be the people: each in a thread, once the operators have come."""
+    seed, port, share = crowd.seed, crowd.port, crowd.size.deeds
+    diary = crowd.diaries / "officers.jsonl"
+    officers = Officers(port=port, diary=diary, random=Random(f"{seed}-officers"))
+    officers.found(crowd.invitations)
+    is_ready.set()
+
+    def customer(number: int) -> None:
+        name = f"phone-{number}"
+        random, diary = Random(f"{seed}-{name}"), crowd.diaries / f"{name}.jsonl"
+        someone = Customer(name, port=port, mail=crowd.home / "mail", diary=diary, random=random)
+        someone.work(share, pace)
+
+    def pace(part: float) -> None:
+        while 0 <= counter.value < part * crowd.size.operations * 0.9:
+            time.sleep(0.05)
+
+    def safely(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException:
+            counter.value = -(10**9)
+            raise
+
+    everybody = [partial(customer, number) for number in range(crowd.size.phones)]
+    everybody += [
+        partial(officers.work, share, pace),
+        partial(crowd.registrar().work, share, pace),
+    ]
+    threads = [threading.Thread(target=safely, args=(one,)) for one in everybody]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if counter.get_obj().value < 0:
+        raise SystemExit(1)
 
 
 def act(task: Task, counter: Any) -> None:
@@ -212,6 +299,7 @@ def operate(task: Task, counter: Any, *, lane_number: int) -> None:
     random = Random(seed)
     workload = Workload(random, name=seed, now=time.time_ns() // 1_000)
     workload.accounts, workload.customers = list(task.accounts), list(task.customers)
+    workload.mandates = list(task.mandates)
     sent: list[tuple[list[Any], str]] = []
     for number in range(task.share // len(task.files)):
         with counter.get_lock():
@@ -272,11 +360,13 @@ class Campaign:
         self.random = Random(seed)
         self.service = Service(folder / "bank")
         self.files: list[Path] = []
+        self.invitations: list[str] = []
 
     def run(self) -> list[str]:
         """Run to the end; what is wrong."""
         began = time.monotonic()
         try:
+            self.invitations = self.service.enrol_first()
             self.service.start()
             self.say(f"seed {self.seed}: started in {self.service.wait():.1f} s")
             self.work(self.callers())
@@ -288,6 +378,9 @@ class Campaign:
         unknown = sum(one.is_unknown for one in tries)
         self.say(f"{len(tries)} tries, {unknown} unknown, {len(stored.entries)} entries to check")
         problems = check(stored, tries) + decision_problems(stored)
+        lives = deeds.read(sorted((self.folder / "diaries").glob("*.jsonl")))
+        self.say(f"{len(lives)} deeds, {sum(one.is_unknown for one in lives)} unknown")
+        problems += people_problems(stored, lives)
         problems += [f"poisoned: {one}" for one in tries if one.code == "request_poisoned"][:10]
         self.say(f"{len(problems)} problems after {time.monotonic() - began:.0f} s")
         return problems
@@ -301,8 +394,8 @@ class Campaign:
         time.sleep(1.2)
         return callers
 
-    def setup(self, caller: Caller, file: Path) -> tuple[list[int], list[int]]:
-        """Customers, accounts, and money on them."""
+    def setup(self, caller: Caller, file: Path) -> Workload:
+        """Customers, accounts, money on them, and mandates."""
         known = Workload(self.random, name="setup")
 
         def do(command: list[Any], key: str) -> None:
@@ -315,24 +408,33 @@ class Campaign:
             do([201, known.customers[-1], EUR, 100, 2, 0, 0], f"account-{number}")
         rich = [[1, 10**7, EUR, 0, number, 0, True, 0, 0, 0] for number in known.accounts]
         do([203, 1, rich, "opening"], "opening")
-        return known.accounts, known.customers
+        known.now = time.time_ns() // 1_000
+        for number, mandate in enumerate(known.new_mandates()):
+            do(mandate, f"mandate-{number}")
+        return known
 
     def work(self, callers: list[Caller]) -> None:
         """Let the clients work while the nemesis strikes, then settle what is unknown."""
         last = callers.pop()
         self.files = [self.folder / "last.jsonl"]
-        accounts, customers = self.setup(last, self.files[-1])
+        known = self.setup(last, self.files[-1])
         context = multiprocessing.get_context("spawn")
-        counter = context.Value("q", 0)
+        counter, is_ready = context.Value("q", 0), context.Event()
+        crowd = self.crowd(last, known.customers)
+        people = context.Process(target=live, args=(crowd, is_ready, counter))
+        people.start()
+        assert is_ready.wait(PATIENCE_S), "the operators do not come"
         share, tasks = self.size.operations // len(callers), []
         for number, caller in enumerate(callers):
             files = [self.folder / f"client-{number}-{n}.jsonl" for n in range(self.size.lanes)]
             self.files += files
             seed = f"s{self.seed}c{number}"
-            tasks.append(Task(caller, seed, accounts, customers, files, share))
+            numbers = (known.accounts, known.customers, known.mandates)
+            tasks.append(Task(caller, seed, *numbers, files, share))
         processes = [context.Process(target=act, args=(task, counter)) for task in tasks]
         for process in processes:
             process.start()
+        processes.append(people)
         nemesis = Nemesis(self.service, self.random)
         try:
             self.strike(nemesis, processes, counter, share * len(callers))
@@ -344,6 +446,14 @@ class Campaign:
         self.service.wait()
         time.sleep(0.5)
         self.settle(callers, last)
+        crowd.registrar("at the end").every()
+
+    def crowd(self, caller: Caller, customers: list[int]) -> Crowd:
+        """The people, with a folder for their diaries."""
+        diaries = self.folder / "diaries"
+        diaries.mkdir()
+        place = (self.service.home, self.invitations, customers, diaries)
+        return Crowd(self.service.port, caller.token, f"s{self.seed}", self.size, *place)
 
     def strike(self, nemesis: Nemesis, processes: list[Any], counter: Any, total: int) -> None:
         step = total / (self.size.kills + 1)

@@ -155,13 +155,13 @@ class Books:
         self.holds: dict[int, Row] = {}
         self.payments: dict[int, Row] = {}
         self.house: dict[tuple[int, int], int] = {}
-        self._undo: list[tuple[Row, Any, Any]] = []
+        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
         self.place = Place(0, 0, [])
         self.did = Expected(0, {})
 
     # ---- one entry
 
-    def put(self, row: Row, key: Any, value: Any) -> None:
+    def put(self, row: dict[Any, Any], key: Any, value: Any) -> None:
         """Change one thing, so that it can be taken back."""
         self._undo.append((row, key, row.get(key, Refused)))
         row[key] = value
@@ -200,12 +200,12 @@ class Books:
 
     @staticmethod
     def posted(account: Row) -> int:
-        net = account["credits_posted"] - account["debits_posted"]
+        net: int = account["credits_posted"] - account["debits_posted"]
         return net if account["nature"] == CREDIT else -net
 
     @staticmethod
     def held(account: Row) -> int:
-        return account["debits_held" if account["nature"] == CREDIT else "credits_held"]
+        return int(account["debits_held" if account["nature"] == CREDIT else "credits_held"])
 
     def available(self, account: Row) -> int | None:
         limit = account["posting_limit"]

@@ -108,7 +108,7 @@ class Model(Mandates):
     def bulk(self, mandate: int, groups: list[list[list[Any]]], reference: str) -> tuple[int, Row]:
         for group in [*groups, [movement for one in groups for movement in one]]:
             self._count(group)
-        journal, leave, results = self.place.position, self.leave(mandate), []
+        journal, leave, results = self.place.position, self.leave(mandate), list[Row]()
         for group in groups:
             kept, used = self.keep(), leave.used
             try:
@@ -116,7 +116,7 @@ class Model(Mandates):
             except Refused as refused:
                 self.take_back(kept)
                 leave.used = used
-                results.append({"code": refused.code} | {"field": refused.field})
+                results.append({"code": refused.code, "field": refused.field})
         self.emit(203, journal, mandate, len(self.did.transfers), reference)
         self.keep_usage(leave)
         no = sum("code" in result for result in results)
@@ -130,7 +130,7 @@ class Model(Mandates):
 
     def _group(self, leave: Leave, movements: list[list[Any]]) -> list[str]:
         """Movements that stand or fall together; their ids as clients see them."""
-        by, done = {"authority": leave.number, "authority_kind": BY_MANDATE}, []
+        by, done = {"authority": leave.number, "authority_kind": BY_MANDATE}, list[int]()
         for index, values in enumerate(movements):
             movement = dict(zip(MOVEMENT, values, strict=True))
             try:
@@ -152,12 +152,13 @@ class Model(Mandates):
         if kind != RELEASE or amount:
             positive(amount)
         if kind in {POST, HOLD}:
-            sides = [self._side(m, "debit"), self._side(m, "credit")]
-            self.ask_leave(m, leave, sides, None)
+            debit, credit = self._side(m, "debit"), self._side(m, "credit")
+            self.ask_leave(m, leave, [debit, credit], None)
             if kind == POST:
-                return self.post(*sides, amount, by), None
-            hold = self.place_hold(*sides, amount, m["tolerance_bps"], m["expires_at"], by)
-            told = (hold["debit_account"], amount, m["expires_at"], m["tolerance_bps"])
+                return self.post(debit, credit, amount, by), None
+            until, tolerance = m["expires_at"], m["tolerance_bps"]
+            hold = self.place_hold(debit, credit, amount, tolerance, until, by)
+            told = (hold["debit_account"], amount, until, tolerance)
             return hold["id"], [205, hold["id"], *told]
         wanted = m["hold"]
         if wanted < 0:

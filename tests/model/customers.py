@@ -4,6 +4,7 @@ Whether a signature, a password or a code of an authenticator is right is for th
 here it is what becomes of them: what is used up, what ends, what never works again.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from tests.model.bank import BLOCK, HOLD_IT, REVIEW, SECOND, Disagreement, Refused, Row
@@ -11,7 +12,7 @@ from tests.model.commands import Model
 
 MAIL, PASSWORD, PASSKEY = 1, 3, 4
 SIGN_UP, RECOVERY = 1, 2
-ONBOARDING, LOG_IN, NEW_DEVICE, OPERATOR_ACT = 11, 12, 13, 17
+ONBOARDING, LOG_IN, NEW_DEVICE, OPERATOR_ACT, FAILED_PROOF, SESSION_ACT = 11, 12, 13, 17, 18, 19
 #: What the event of a decision that asks for eyes adds to its outcome; see `Place`.
 EYES: Final = 100
 CODE_LASTS, CODE_TRIES = 600 * SECOND, 5
@@ -81,6 +82,9 @@ class Customers(Model):
         return status, {"code": code, "field": field}
 
     def declined(self, customer: int, bearing: Row, code: str, status: int) -> tuple[int, Row]:
+        if code != "log_in_declined":
+            # Refused whatever the gate says; it is told, so that what follows is judged by it.
+            self.passage(FAILED_PROOF, customer)
         event = (120, customer, code, bearing["token"], bearing["network"])
         return self.no(code, None, *event, status=status)
 
@@ -90,7 +94,9 @@ class Customers(Model):
         self, code: int, purpose: int, address: int, digest: int, network: int
     ) -> tuple[int, Row]:
         customer = self.addresses.get(address, 0)
-        is_decoy = (purpose == SIGN_UP) == bool(customer)
+        is_decoy = (
+            (bool(customer) and self.has_way(customer)) if purpose == SIGN_UP else not customer
+        )
         row = {
             "purpose": purpose,
             "address": address,
@@ -109,25 +115,42 @@ class Customers(Model):
     ) -> tuple[int, Row]:
         device = dict(zip(_BEARING, bearing, strict=True))
         is_good = self._redeem(code, address, digest, SIGN_UP)
-        if not is_good or address in self.addresses:
+        known = self.addresses.get(address, 0)
+        if not is_good or (known and not self._may_begin_again(known, code)):
             failed = (111, self.next_position, SIGN_UP, device["network"])
             return self.no("code_refused", "code", *failed)
-        customer = self.next_position
-        self.register(f"sign-up-{code:016x}", 1, country)
+        customer = known or self.next_position
+        if not known:
+            self.register(f"sign-up-{code:016x}", 1, country)
         if not self.let_in(customer, device, ONBOARDING, is_strong=True):
             return self.declined(customer, device, "log_in_declined", 403)
+        if known:
+            for number in list(self.proofs[known]["sessions"]):
+                self._end_session(number, "signed_up_again")
+            return 200, self._begin(customer, device, MAIL)
         self.put(self.addresses, address, customer)
         proof = {
             "passkeys": [],
             "password": 0,
             "has_totp": False,
             "step": 0,
+            "totp": 0,
             "recovery": [],
             "sessions": [],
         }
         self.put(self.proofs, customer, proof)
         self.emit(112, customer)
         return 200, self._begin(customer, device, MAIL)
+
+    def _may_begin_again(self, customer: int, code: int) -> bool:
+        mailed_at = self.codes[code]["until"] - CODE_LASTS
+        begun = [self.sessions[n]["began_at"] for n in self.proofs[customer]["sessions"]]
+        return not self.has_way(customer) and all(at < mailed_at for at in begun)
+
+    def has_way(self, customer: int) -> bool:
+        """Whether there is a way to log in."""
+        proof = self.proofs[customer]
+        return bool(proof["passkeys"] or (proof["password"] and proof["has_totp"]))
 
     def _redeem(self, code: int, address: int, digest: int, purpose: int) -> bool:
         """Use a code up; a wrong try counts."""
@@ -188,7 +211,7 @@ class Customers(Model):
         if session is None or session["ended"]:
             return True
         last = session["refreshed_at"] or session["began_at"]
-        return now - last > REFRESH_LASTS or now - session["began_at"] > SESSION_LASTS
+        return bool(now - last > REFRESH_LASTS or now - session["began_at"] > SESSION_LASTS)
 
     def log_in(
         self,
@@ -199,13 +222,20 @@ class Customers(Model):
         totp_step: int,
         recovery: int,
         bearing: list[Any],
+        mailed: int,
+        mailed_digest: int,
+        totp_digest: int,
     ) -> tuple[int, Row]:
+        if mailed or mailed_digest:
+            raise Disagreement("the model does not know codes by mail beside a password")
         device = dict(zip(_BEARING, bearing, strict=True))
         proof = self.proofs.get(customer)
         if passkey:
             is_good = proof is not None and self._answer(proof, passkey, answered)
         else:
-            is_good = proof is not None and self._use(proof, against, totp_step, recovery)
+            is_good = proof is not None and self._use(
+                proof, (against, totp_digest), totp_step, recovery
+            )
         if not is_good:
             return self.declined(customer, device, "log_in_refused", 401)
         if not self.let_in(customer, device, LOG_IN, is_strong=bool(passkey)):
@@ -224,16 +254,16 @@ class Customers(Model):
         self.put(known, "sign_count", counts[0])
         return True
 
-    def _use(self, proof: Row, against: int, step: int, recovery: int) -> bool:
+    def _use(self, proof: Row, against: tuple[int, int], step: int, recovery: int) -> bool:
         """A password with a code: each code is good once."""
-        if not proof["has_totp"] or proof["password"] != against:
+        if not proof["has_totp"] or proof["password"] != against[0]:
             return False
         if recovery:
             if recovery not in proof["recovery"]:
                 return False
             self.put(proof, "recovery", [c for c in proof["recovery"] if c != recovery])
             return True
-        if step <= proof["step"]:
+        if step <= proof["step"] or proof["totp"] != against[1]:
             return False
         self.put(proof, "step", step)
         return True
@@ -283,6 +313,38 @@ class Customers(Model):
         self.emit(119, session, customer, code, 3, network)
         return 204, {}
 
+    def fail_proof(
+        self,
+        customer: int,
+        act: str,
+        code: str,
+        device: int,
+        network: int,
+        country: int | None,
+        trace: str,
+    ) -> tuple[int, Row]:
+        del country
+        told = (act, "", customer or None, code, "", network, device, trace)
+        self.emit(501, self.next_position, 0, 0, *told)
+        self.passage(FAILED_PROOF, customer)
+        return 204, {}
+
+    def judge_act(
+        self, session: int, customer: int, act: int, network: int, country: int | None
+    ) -> tuple[int, Row]:
+        """What the gate says of a sensitive act in a session; nobody here has stepped up."""
+        del country
+        if self.is_over(session):
+            raise Refused("session_over")
+        _, outcome = self.passage(SESSION_ACT, customer)
+        if outcome <= REVIEW:
+            return 204, {}
+        if outcome == BLOCK:
+            self._end_session(session, "judged_unsafe")
+        code = {BLOCK: "session_over", _STEP_UP: "act_unusual"}.get(outcome, "act_declined")
+        status = 401 if outcome == BLOCK else 403
+        return self.no(code, None, 127, session, customer, act, code, network, status=status)
+
     # ---- credentials
 
     def _may_change(self, session: int, customer: int, step_up: int) -> Row:
@@ -291,9 +353,8 @@ class Customers(Model):
         if self.is_over(session):
             raise Refused("session_over")
         proof, row = self.proofs[customer], self.sessions[session]
-        has_way = proof["passkeys"] or (proof["password"] and proof["has_totp"])
         is_fresh = self.place.ordered_at - row["proven_at"] <= FRESH
-        if not is_fresh or (row["assurance"] == MAIL and has_way):
+        if not is_fresh or (row["assurance"] == MAIL and self.has_way(customer)):
             raise Refused("fresh_proof_needed")
         return proof
 
@@ -323,10 +384,17 @@ class Customers(Model):
         return 204, {}
 
     def confirm_totp(
-        self, session: int, customer: int, step: int, recovery: list[int], step_up: int
+        self,
+        session: int,
+        customer: int,
+        step: int,
+        recovery: list[int],
+        step_up: int,
+        totp_digest: int,
     ) -> tuple[int, Row]:
         proof = self._may_change(session, customer, step_up)
-        for name, value in (("has_totp", True), ("step", step), ("recovery", list(recovery))):
+        self.put(proof, "has_totp", True)
+        for name, value in (("step", step), ("totp", totp_digest), ("recovery", list(recovery))):
             self.put(proof, name, value)
         self.emit(113, customer, "totp")
         self.emit(113, customer, "recovery_codes")
@@ -345,7 +413,7 @@ class Customers(Model):
         return 200, {}
 
 
-HANDLERS: Final = {
+HANDLERS: Final[dict[int, Callable[..., tuple[int, Any]]]] = {
     110: Customers.mail_code,
     111: Customers.activate,
     112: Customers.add_passkey,
@@ -355,6 +423,8 @@ HANDLERS: Final = {
     117: Customers.refresh,
     118: Customers.end_sessions,
     123: Customers.report_misuse,
+    124: Customers.fail_proof,
+    125: Customers.judge_act,
     551: Customers.person_kept,
     552: Customers.person_erased,
 }
@@ -364,11 +434,16 @@ FIELDS: Final[dict[int, tuple[str, ...]]] = {
     111: ("code", "address", "digest", "country", "bearing"),
     112: ("session", "customer", "number", "passkey", "step_up"),
     114: ("session", "customer", "password_digest", "step_up"),
-    115: ("session", "customer", "step", "recovery", "step_up"),
-    116: ("customer", "passkey", "answered", "against", "totp_step", "recovery", "bearing"),
+    115: ("session", "customer", "step", "recovery", "step_up", "totp_digest"),
+    116: (
+        *("customer", "passkey", "answered", "against", "totp_step", "recovery", "bearing"),
+        *("mailed", "mailed_digest", "totp_digest"),
+    ),
     117: ("old", "old_digest", "new", "new_digest", "thumbprint", "network"),
     118: ("session", "customer", "which", "code"),
     123: ("session", "customer", "code", "network"),
+    124: ("customer", "act", "code", "device", "network", "country", "trace"),
+    125: ("session", "customer", "act", "network", "country"),
     551: ("customer", "fields", "age_band"),
     552: ("customer", "erased_at", "reason"),
 }

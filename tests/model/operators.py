@@ -5,6 +5,7 @@ of passkeys: where one decides, the log's status says how.
 """
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
 
@@ -316,7 +317,7 @@ class Operators(Customers):
         return {"id": show("apr", number), "state": row["state"], "hash": digest}
 
 
-HANDLERS: Final = {
+HANDLERS: Final[dict[int, Callable[..., tuple[int, Any]]]] = {
     130: Operators.enrol_first,
     131: Operators.invite,
     132: Operators.enrol_passkey,

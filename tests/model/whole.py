@@ -13,3 +13,6 @@ class Bank(Operators):
 
 #: Tags of the commands that the model works on.
 KNOWN = frozenset(Bank.handlers)
+#: Kinds of records that the model keeps its own of: addresses, proofs, passkeys, codes, devices,
+#: sessions, refresh tokens; operators; mandates and what a day has used; approvals.
+KINDS = frozenset({*range(101, 108), 121, 501, 502, 521})

@@ -90,9 +90,10 @@ class CustomerKeeper:
         match command:
             case MailCode():
                 yield ADDRESS_KIND, command.address
+                # For an address of nobody the same is looked up, in vain.
+                yield ACCOUNT_KIND, self.store.customer_at(command.address) or command.address
             case Activate():
-                yield CODE_KIND, command.code
-                yield ADDRESS_KIND, command.address
+                yield from self._activation(command)
             case Recover():
                 yield CODE_KIND, command.code
                 yield PASSKEY_KIND, command.passkey
@@ -127,6 +128,14 @@ class CustomerKeeper:
             case _:
                 # A misuse or a failure that is reported refers to nothing.
                 pass
+
+    def _activation(self, command: Activate) -> Iterator[Reference]:
+        yield CODE_KIND, command.code
+        yield ADDRESS_KIND, command.address
+        customer = self.store.customer_at(command.address)
+        if customer:
+            yield from self._customer(customer)
+            yield DEVICE_KIND, device_number(customer, command.bearing.thumbprint)
 
     def step_up(self, number: int) -> Iterator[Reference]:
         """Records that spending a step-up needs."""

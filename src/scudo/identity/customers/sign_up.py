@@ -47,9 +47,12 @@ class SignUp:
         Both write the same, so that neither answer nor work tells them apart.
         """
         store = self._store
-        known = store.addresses.get(command.address)
-        customer = NOBODY if known is None else known.customer
-        is_decoy = (command.purpose == Purpose.SIGN_UP) == bool(customer)
+        customer = store.customer_at(command.address)
+        if command.purpose == Purpose.SIGN_UP:
+            # Who never came to a credential would be locked out by an answer that was lost.
+            is_decoy = customer != NOBODY and store.account(customer).has_credential
+        else:
+            is_decoy = customer == NOBODY
         store.codes.put(
             entry,
             command.code,
@@ -67,27 +70,41 @@ class SignUp:
     def activate(self, command: Activate, entry: Entry) -> Answer:
         """Register the customer whose code this is, and begin a session for enrolment.
 
+        A customer without any credential begins again: nothing but this mail was ever proven.
+
         Raises:
             GateShut: if nobody decides on customers who sign up.
         """
         store, bearing = self._store, command.bearing
         code = self._redeem(command, entry, Purpose.SIGN_UP)
-        known = store.addresses.get(command.address)
-        if code is None or known is not None:
+        known = store.customer_at(command.address)
+        if code is None or (known and not self._may_begin_again(known, code)):
             return self._no(entry, Purpose.SIGN_UP, bearing.network)
-        registered = RegisterCustomer(
-            f"sign-up-{command.code:016x}", CustomerKind.PERSON, command.country
-        )
-        customer = entry.next_position
-        store.registry.register(registered, entry)
+        customer = known or entry.next_position
+        if not known:
+            reference = f"sign-up-{command.code:016x}"
+            registered = RegisterCustomer(reference, CustomerKind.PERSON, command.country)
+            store.registry.register(registered, entry)
         try:
             store.pass_gates(entry, customer, bearing, Passage.ONBOARDING, strong=True)
         except LogInDeclined as refusal:
             return store.decline(entry, customer, bearing, refusal)
-        store.addresses.put(entry, command.address, Address(customer))
-        store.accounts.put(entry, customer, Account(command.address))
-        entry.emit(events.CustomerActivated(customer))
+        for number in store.account(known).sessions if known else ():
+            store.end_session(entry, number, code="signed_up_again")
+        if not known:
+            store.addresses.put(entry, command.address, Address(customer))
+            store.accounts.put(entry, customer, Account(command.address))
+            entry.emit(events.CustomerActivated(customer))
         return told(store.begin_session(entry, customer, bearing, Assurance.MAIL))
+
+    def _may_begin_again(self, customer: int, code: MailedCode) -> bool:
+        """Whether a code opens an account anew: it has no credential, and no session since then."""
+        store = self._store
+        account, mailed_at = store.account(customer), code.expires_at - store.terms.code_us
+        begun = (store.sessions.get(number) for number in account.sessions)
+        return not account.has_credential and all(
+            session is not None and session.began_at < mailed_at for session in begun
+        )
 
     def recover(self, command: Recover, entry: Entry) -> Answer:
         """Let a customer in who proved mail and a second thing; a cooling-off period begins.

@@ -16,6 +16,7 @@ from scudo.identity.customers.model import (
     ADDRESS_KIND,
     CODE_KIND,
     DEVICE_KIND,
+    NOBODY,
     PASSKEY_KIND,
     REFRESH_KIND,
     SESSION_KIND,
@@ -111,6 +112,11 @@ class CustomerStore:
         return bool(
             session.ended_at or idle > self.terms.refresh_us or lasts > self.terms.session_us
         )
+
+    def customer_at(self, address: int) -> int:
+        """Whose an address is; `NOBODY` if nobody's."""
+        known = self.addresses.get(address)
+        return NOBODY if known is None else known.customer
 
     def account(self, customer: int) -> Account:
         """Find a customer's account, which whoever has a session has."""

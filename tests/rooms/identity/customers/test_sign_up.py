@@ -34,6 +34,35 @@ class TestCode:
         assert device.get("/v1/me").json()["customer_id"] == opened.json()["customer_id"]
         assert code(device.activate(address, code_id, number)) == REFUSED
 
+    def test_opens_the_same_account_again_until_there_is_a_credential(self, bank):
+        """Whose answer was lost signs up again: the session before ends, the customer is one."""
+        lost, address, code_id, number = begun(bank)
+        first = lost.activate(address, code_id, number).json()
+        device, _, again_id, again = begun(bank, address)
+
+        opened = device.activate(address, again_id, again)
+
+        assert opened.status_code == 201
+        assert opened.json()["customer_id"] == first["customer_id"]
+        assert code(lost.get("/v1/me")) == (401, "token_unknown")
+        assert code(lost.renew()) == (401, "refresh_refused")
+        ended = [
+            e for e in bank.events("identity.session.ended.v1") if e["code"] == "signed_up_again"
+        ]
+        assert first["session_id"] in [event["session"] for event in ended]
+
+    def test_opens_nothing_once_there_is_a_credential(self, bank):
+        """A code from before the first passkey is worth nothing after it, and no other comes."""
+        device, address, code_id, number = begun(bank)
+        device.activate(address, code_id, number)
+        other, _, late_id, late = begun(bank, address)
+        assert device.add_passkey().status_code == 201
+
+        assert code(other.activate(address, late_id, late)) == REFUSED
+        assert device.get("/v1/me").status_code == 200
+        other.post("/v1/sign-ups", {"email": address})
+        assert bank.mailbox.mail(address, "You have an account")
+
     def test_is_written_in_any_case_of_the_address(self, bank):
         """An address is the same in capitals and with blanks around it."""
         device, address, code_id, number = begun(bank)
