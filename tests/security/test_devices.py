@@ -21,7 +21,7 @@ from tests.security.described import (
 )
 
 from scudo.fabric.settings import ORIGIN_DEFAULT
-from scudo.identity.customers.dpop import AHEAD_S, WINDOW_S
+from scudo.identity.dpop import AHEAD_S, WINDOW_S
 from scudo.simulation import DeviceKey, Phone
 
 #: Where the bank, a network or another person's purse stands: open to clients and no session.

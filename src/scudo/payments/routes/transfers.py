@@ -174,7 +174,8 @@ class _Desk:
         place = await self.guard(call, amount=order.amount, is_known=known)
         if place is not None:
             # Of a customer's session it is known, whatever the request says.
-            order = replace(order, device=place.device, ip=place.network)
+            country = order.country if place.country is None else place.country
+            order = replace(order, device=place.device, ip=place.network, country=country)
         sent = {} if place is not None else {"device": body.device, "ip": body.ip}
         if body.message is None:
             command = replace(order, **await tokens_of(self.tokeniser, **sent))
