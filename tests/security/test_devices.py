@@ -77,9 +77,8 @@ def payment(phone, debit, credit, amount, **more):
         "credit_account_id": credit,
         "amount_minor": amount,
         "currency": "EUR",
-        **more,
     }
-    return phone.order("/v1/payments", body).json()
+    return phone.order("/v1/payments", body | more).json()
 
 
 def step_up(phone, large, amount, payee):
