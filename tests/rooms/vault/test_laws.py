@@ -179,7 +179,7 @@ def test_any_order_of_acts_reads_what_the_model_reads(lent, tmp_path_factory, ac
     with psycopg.connect(lent.dsn.admin, autocommit=True) as admin:
         admin.execute(
             "TRUNCATE vault.root, vault.unit_key, vault.person_key, vault.field, vault.search,"
-            " vault.token_link, vault.card, vault.erasure, vault.read_record"
+            " vault.token_link, vault.card, vault.payment_text, vault.erasure, vault.read_record"
         )
 
     asyncio.run(live(lent, tmp_path_factory.mktemp("vault"), acts))
