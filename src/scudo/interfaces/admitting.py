@@ -10,11 +10,11 @@ import structlog
 
 from scudo import identity
 from scudo.bootstrap import Bank, now_us
-from scudo.fabric import Answer, web
+from scudo.fabric import Answer, ServerTls, TlsFiles, web
 from scudo.fabric import settings as installation
 from scudo.governance import Act, RecordActs, Recorder
 from scudo.identity import partners
-from scudo.interfaces.http import Nonces, ServerTls, SignatureCheck, TlsFiles
+from scudo.interfaces.http import Nonces, SignatureCheck
 
 _log = structlog.get_logger("scudo.serving")
 _ISSUER: Final = "urn:scudo:sandbox"

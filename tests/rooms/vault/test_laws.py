@@ -11,6 +11,7 @@ from tests.rooms.vault.conftest import WHY, refused
 
 from scudo import vault
 from scudo.vault.answers import Answer, Refused
+from scudo.vault.callers import Asker
 from scudo.vault.wire import (
     CommitRoot,
     ErasePerson,
@@ -73,7 +74,7 @@ class Model:
         await self.custody.open()
 
     async def ask(self, request: Request) -> Answer:
-        return await self.custody.answer(request, is_keeper=True)
+        return await self.custody.answer(request, asker=Asker(is_keeper=True))
 
     async def done(self, request: Request) -> Answer:
         answer = await self.ask(request)
