@@ -21,6 +21,8 @@ COMMANDS = (
     "status",
     "rotate-root",
     "rotate-unit",
+    "rotate-search",
+    "rotate-seal",
     "rotate-signing",
     "rotate-token",
 )

@@ -1,4 +1,4 @@
-"""Who makes tokens and signs heads in the bank's name: its vault, or files of its own."""
+"""Who makes tokens, signs and proves callbacks in the bank's name: its vault, or files."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from scudo.fabric import Tokeniser, Tokens, load_key
-from scudo.governance import KeyFiles, Signer, VaultSigner
+from scudo.governance import KeyFiles, Signer, VaultSigner, callbacks
 from scudo.vault import (
     OPERATIONAL_FILE,
     AsyncVaultClient,
@@ -17,6 +17,7 @@ from scudo.vault import (
 )
 
 TOKEN_KEY: Final = "token.key"  # noqa: S105 - a file name
+CALLBACK_KEY: Final = "callback.key"
 SIGNING_KEYS: Final = "keys"
 VAULT: Final = "vault"
 
@@ -26,11 +27,13 @@ class Trust:
     """Makers of tokens and signatures, and the vault behind them.
 
     Attributes:
+        callbacks: knows the shared secrets of inbound callbacks.
         vault: asks for everything else; None: this bank has no vault.
     """
 
     tokens: Tokens
     signer: Signer
+    callbacks: callbacks.Secrets
     vault: AsyncVaultClient | None = None
 
 
@@ -44,7 +47,11 @@ def trust_in_files(home: Path) -> Trust:
     if _is_vaulted(home):
         message = "this bank's keys are in its vault, which was not asked"
         raise VaultUnavailable(message)
-    return Trust(Tokeniser(load_key(home / TOKEN_KEY)), KeyFiles(home / SIGNING_KEYS))
+    return Trust(
+        Tokeniser(load_key(home / TOKEN_KEY)),
+        KeyFiles(home / SIGNING_KEYS),
+        callbacks.HeldSecrets(load_key(home / CALLBACK_KEY)),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -56,7 +63,12 @@ async def trust_in_vault(socket: Path) -> AsyncIterator[Trust]:
     """
     async with AsyncVaultClient(socket) as client:
         with VaultClient(socket) as for_signing:
-            yield Trust(VaultTokens(client), VaultSigner(for_signing), client)
+            yield Trust(
+                VaultTokens(client),
+                VaultSigner(for_signing),
+                callbacks.VaultSecrets(client),
+                client,
+            )
 
 
 def _is_vaulted(home: Path) -> bool:

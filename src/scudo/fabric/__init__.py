@@ -63,6 +63,7 @@ from scudo.fabric.records import (
 from scudo.fabric.rows import (
     HEADER,
     TRAILER,
+    ByteaArray,
     Int8Array,
     Table,
     TextArray,
@@ -87,6 +88,7 @@ __all__ = [
     "BadRow",
     "BankUnavailable",
     "Batch",
+    "ByteaArray",
     "Chained",
     "ClockIsLive",
     "Command",

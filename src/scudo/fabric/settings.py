@@ -11,6 +11,11 @@ SCUDO_VAULT_USER     user that root runs the vault as (`scudo-vault`, else `nobo
 SCUDO_VAULT_PEERS    further users who may ask the vault, by name, with commas between
 SCUDO_VAULT_DATABASE_URL  how the vault reaches your PostgreSQL, as a login of its own in the role
                      scudo_vault (SCUDO_DATABASE_URL, taking that role)
+SCUDO_VAULT_SEALED_BY  URI (RFC 7512) of the PKCS#11 token that seals the vault's operational
+                     keys on the disk, with a `pin-source` that the vault's user can read
+SCUDO_PKCS11_MODULE  library of the PKCS#11 tokens that the vault may use
+SCUDO_PKCS11_VARIABLES  environment variables that the library reads, by name, with commas
+                     between; the vault's process is given these and no others
 SCUDO_ERASURES       folder for the list of erased persons, outside the database and its backups
                      (`vault/erasures` in the home)
 SCUDO_AUDIT_HOURS    within how many hours the auditor recounts all that is stored (24)
@@ -63,6 +68,9 @@ class Settings:
     postgres_user: str | None = None
     vault_user: str | None = None
     vault_peers: tuple[str, ...] = ()
+    vault_sealed_by: str | None = None
+    pkcs11_module: Path | None = None
+    pkcs11_variables: tuple[str, ...] = ()
     erasures: Path | None = None
     witness: Path | None = None
     audit_hours: int = AUDIT_HOURS_DEFAULT
@@ -96,7 +104,7 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     if url is not None and not url.startswith(_URL_SCHEMES):
         message = "SCUDO_DATABASE_URL does not begin with postgresql://."
         raise SettingInvalid(message)
-    peers = environment.get("SCUDO_VAULT_PEERS") or ""
+    module = environment.get("SCUDO_PKCS11_MODULE")
     erasures = environment.get("SCUDO_ERASURES")
     witness = environment.get("SCUDO_WITNESS")
     origins = _origins_from(environment.get("SCUDO_ORIGINS") or ORIGIN_DEFAULT)
@@ -112,7 +120,10 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         port=_port_from(environment.get("SCUDO_PORT") or str(PORT_DEFAULT)),
         postgres_user=environment.get("SCUDO_POSTGRES_USER") or None,
         vault_user=environment.get("SCUDO_VAULT_USER") or None,
-        vault_peers=tuple(name.strip() for name in peers.split(",") if name.strip()),
+        vault_peers=_names_from(environment.get("SCUDO_VAULT_PEERS")),
+        vault_sealed_by=environment.get("SCUDO_VAULT_SEALED_BY") or None,
+        pkcs11_module=Path(module).expanduser().absolute() if module else None,
+        pkcs11_variables=_names_from(environment.get("SCUDO_PKCS11_VARIABLES")),
         erasures=Path(erasures).expanduser().absolute() if erasures else None,
         witness=Path(witness).expanduser().absolute() if witness else None,
         audit_hours=_hours_from(environment.get("SCUDO_AUDIT_HOURS") or str(AUDIT_HOURS_DEFAULT)),
@@ -125,6 +136,10 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         passkey_domain=_domain_from(environment.get("SCUDO_PASSKEY_DOMAIN"), origins),
         mail_server=environment.get("SCUDO_SMTP") or None,
     )
+
+
+def _names_from(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _origins_from(text: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ import structlog
 import uvloop
 
 from scudo import vault
-from scudo.bootstrap import SIGNING_KEYS, TOKEN_KEY
+from scudo.bootstrap import CALLBACK_KEY, SIGNING_KEYS, TOKEN_KEY
 from scudo.fabric import postgres, telemetry
 from scudo.fabric import settings as environment
 from scudo.kernel import Refusal
@@ -47,8 +47,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
         socket: where to answer.
         user, group: to run as, by id.
         callers, keepers: who may ask, by id.
-        token_key: that the bank made tokens with before it had a vault, if any.
-        signing_seeds: that it signed with, oldest first.
+        former: keys that the bank held itself before its vault did.
+        pkcs11_module: library of the tokens that a root may be in; none: there are none.
+        sealed_by: URI of the token that seals the operational keys; none: nothing does.
         cached_age_us: how old keys in memory become; none for the usual age.
         reads_per_second: quotas in place of the usual ones, by purpose.
     """
@@ -61,8 +62,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     group: int
     callers: tuple[int, ...]
     keepers: tuple[int, ...]
-    token_key: bytes | None = None
-    signing_seeds: tuple[vault.SigningSeed, ...] = ()
+    former: vault.FormerKeys = vault.FormerKeys()
+    pkcs11_module: str | None = None
+    sealed_by: str | None = None
     cached_age_us: int | None = None
     reads_per_second: dict[str, int] = {}
 
@@ -165,7 +167,7 @@ def start(
         for user in users
     ]
     place = postgres.place_socket(folder, account, guest=guests[0] if guests else None, name=SOCKET)
-    former = _former_keys(settings.home)
+    former, module = _former_keys(settings.home), settings.pkcs11_module
     descriptors = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (folder, erasures)]
     try:
         launch = Launch(
@@ -177,12 +179,9 @@ def start(
             group=account.group_id,
             callers=tuple({os.geteuid(), *(user.pw_uid for user in users)}),
             keepers=(os.geteuid(),),
-            token_key=next((path.read_bytes() for path in former if path.name == TOKEN_KEY), None),
-            signing_seeds=tuple(
-                vault.SigningSeed(path.stem.rpartition("-")[0], path.read_bytes())
-                for path in former
-                if path.name != TOKEN_KEY
-            ),
+            former=_read(former),
+            pkcs11_module=None if module is None else str(module),
+            sealed_by=settings.vault_sealed_by,
             cached_age_us=cached_age_us,
             reads_per_second=reads_per_second or {},
         )
@@ -192,8 +191,14 @@ def start(
             stdout=subprocess.PIPE,
             pass_fds=descriptors,
             cwd="/",
-            # Nothing of our environment: it may hold passwords, and it names our home.
-            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            # Nothing of our environment but what the token's module is told by: it may hold
+            # passwords, and it names our home.
+            env={
+                **{name: os.environ.get(name, "") for name in settings.pkcs11_variables},
+                "PATH": os.defpath,
+                "LC_ALL": "C.UTF-8",
+                "TZ": "UTC",
+            },
             start_new_session=True,
         )
     finally:
@@ -209,11 +214,23 @@ def start(
 
 def _former_keys(home: Path) -> list[Path]:
     """Files of keys that a bank held itself before it had a vault; signing keys oldest first."""
-    token_key = home / TOKEN_KEY
+    others = (home / TOKEN_KEY, home / CALLBACK_KEY)
     return [
         *sorted((home / SIGNING_KEYS).glob("*-*.key")),
-        *([token_key] if token_key.exists() else []),
+        *(path for path in others if path.exists()),
     ]
+
+
+def _read(former: list[Path]) -> vault.FormerKeys:
+    content = {path.name: path.read_bytes() for path in former}
+    return vault.FormerKeys(
+        token=content.pop(TOKEN_KEY, b""),
+        callback=content.pop(CALLBACK_KEY, b""),
+        signing=tuple(
+            vault.SigningSeed(name.removesuffix(".key").rpartition("-")[0], seed)
+            for name, seed in content.items()
+        ),
+    )
 
 
 def _peer(name: str) -> pwd.struct_passwd:
@@ -309,13 +326,15 @@ async def _serve(launch: Launch) -> None:
     loop.add_reader(sys.stdin.fileno(), stop.set)
     folder = vault.Folder(launch.folder)
     folder.lock()
+    folder.tidy()
+    hsm = vault.Hsm(None if launch.pkcs11_module is None else Path(launch.pkcs11_module))
+    safe = None if launch.sealed_by is None else vault.Safe(hsm, launch.sealed_by)
     age = {} if launch.cached_age_us is None else {"cached_age_us": launch.cached_age_us}
     custody = vault.Custody(
         vault.Database(launch.dsn),
         folder=folder,
-        keys=vault.FileKeyStore(
-            folder, token_key=launch.token_key, signing_seeds=launch.signing_seeds
-        ),
+        hsm=hsm,
+        keys=vault.FileKeyStore(folder, former=launch.former, safe=safe),
         erasures=vault.Erasures(vault.Folder(launch.erasures)),
         clock=vault.Clock(
             wall_us=lambda: time.time_ns() // 1_000,

@@ -17,6 +17,8 @@ from scudo.vault.database import Database
 from scudo.vault.erasures import Erasures
 from scudo.vault.errors import (
     REFUSALS,
+    PinLocked,
+    PinWrong,
     RootPresent,
     VaultFolderUnfit,
     VaultQuota,
@@ -26,6 +28,7 @@ from scudo.vault.errors import (
     VaultUnavailable,
 )
 from scudo.vault.folder import Folder
+from scudo.vault.hsm import Hsm, HsmUri
 from scudo.vault.hygiene import become, harden
 from scudo.vault.keeping import KeyKeeper, NoteKeys, keys_in_use
 from scudo.vault.keystore import (
@@ -33,10 +36,14 @@ from scudo.vault.keystore import (
     ML_DSA_65,
     OPERATIONAL_FILE,
     FileKeyStore,
+    FormerKeys,
     KeyStore,
     SigningSeed,
+    derive_secret,
+    has_mac,
 )
 from scudo.vault.ring import ROOT_FILE
+from scudo.vault.safe import Safe, read_pin
 from scudo.vault.server import Peers, listening
 from scudo.vault.tokens import VaultTokens
 from scudo.vault.wire import (
@@ -47,7 +54,9 @@ from scudo.vault.wire import (
     FindToken,
     LinkToken,
     ListSigningKeys,
+    MatchCallback,
     PrepareDevelopmentRoot,
+    PrepareHsmRoot,
     PrepareRoot,
     PutCard,
     PutPerson,
@@ -55,8 +64,10 @@ from scudo.vault.wire import (
     ReadFields,
     Request,
     RotateOperational,
+    RotateSearch,
     RotateUnit,
     Seal,
+    ShareCallbackSecret,
     ShowCard,
     Sign,
     Status,
@@ -64,6 +75,7 @@ from scudo.vault.wire import (
     Tokenise,
     TokeniseAll,
     Unseal,
+    UnsealByPin,
 )
 
 __all__ = [
@@ -85,14 +97,21 @@ __all__ = [
     "FindPerson",
     "FindToken",
     "Folder",
+    "FormerKeys",
+    "Hsm",
+    "HsmUri",
     "KeyKeeper",
     "KeyStore",
     "Limits",
     "LinkToken",
     "ListSigningKeys",
+    "MatchCallback",
     "NoteKeys",
     "Peers",
+    "PinLocked",
+    "PinWrong",
     "PrepareDevelopmentRoot",
+    "PrepareHsmRoot",
     "PrepareRoot",
     "PutCard",
     "PutPerson",
@@ -101,8 +120,11 @@ __all__ = [
     "Request",
     "RootPresent",
     "RotateOperational",
+    "RotateSearch",
     "RotateUnit",
+    "Safe",
     "Seal",
+    "ShareCallbackSecret",
     "ShowCard",
     "Sign",
     "Signature",
@@ -114,6 +136,7 @@ __all__ = [
     "Tokenise",
     "TokeniseAll",
     "Unseal",
+    "UnsealByPin",
     "VaultClient",
     "VaultFolderUnfit",
     "VaultQuota",
@@ -124,9 +147,12 @@ __all__ = [
     "VaultUnavailable",
     "Why",
     "become",
+    "derive_secret",
     "errors",
     "events",
     "harden",
+    "has_mac",
     "keys_in_use",
     "listening",
+    "read_pin",
 ]

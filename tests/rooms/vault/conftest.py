@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -28,12 +29,15 @@ class Home:
     database: Database
     erasures: Path | None = None
     peers: tuple[str, ...] = ()
+    more: dict[str, Any] = field(default_factory=dict)
     running: vaulting.VaultProcess | None = None
     clients: list[vault.VaultClient] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.folder, erasures=self.erasures, vault_peers=self.peers)
+        return Settings(
+            home=self.folder, erasures=self.erasures, vault_peers=self.peers, **self.more
+        )
 
     @property
     def account(self) -> postgres.Account:
