@@ -260,9 +260,12 @@ class Hsm:
             raise HsmUnfit(message)
 
     def _log_in(self, uri: HsmUri, pin: str) -> HsmUri:
-        token = self._find(uri)
         # A login that holds would let any PIN pass.
-        self._log_out(_serial(token))
+        self._log_out(_serial(self._find(uri)))
+        if not self._sessions and self._library is not None:
+            # Some modules take a token that was away for empty until they begin anew.
+            self._library.reinitialize()
+        token = self._find(uri)
         self._sessions[_serial(token)] = token.open(rw=True, user_pin=pin)
         return _place(token, uri)
 
