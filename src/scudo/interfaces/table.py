@@ -38,6 +38,7 @@ class Ports:
         clock: what time it is.
         tokeniser: turns devices, cards and the like into tokens.
         vault: asks the vault for everything else.
+        keep_text: has the vault keep the messages of payments.
         record: has acts in the log before it returns.
         policy_of: finds the policy that a decision names.
         callback_secrets: knows the shared secrets of inbound callbacks.
@@ -56,6 +57,7 @@ class Ports:
     clock: web.Clock
     tokeniser: Tokens
     vault: AskVault
+    keep_text: payments.routes.KeepText
     record: Recorder
     policy_of: Callable[[bytes], Policy]
     callback_secrets: callbacks.Secrets
@@ -110,6 +112,8 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             clock=clock,
             tokeniser=ports.tokeniser,
             guard=ports.customers.guard_payment,
+            keep_text=ports.keep_text,
+            recorded=identity.persons.RecordedReads(ports.vault, ports.record, ports.tokeniser),
         ),
     )
     return tuple(_behind_the_door(operation) for operation in listed)
@@ -162,6 +166,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         clock=lambda: datetime.now(UTC),
         tokeniser=Tokeniser(bytes(32)),
         vault=_no_vault,
+        keep_text=payments.routes.keep_nothing,
         record=_no_record,
         policy_of=lambda _hash: load_policy(),
         callbacks=callbacks.Callbacks(),

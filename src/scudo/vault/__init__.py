@@ -10,7 +10,7 @@ for which purposes, is declared in `model`.
 """
 
 from scudo.vault import errors, events
-from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, Why
+from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, TextKept, Why
 from scudo.vault.client import AsyncVaultClient, VaultClient
 from scudo.vault.custody import Clock, Custody, Limits
 from scudo.vault.database import Database
@@ -45,16 +45,20 @@ from scudo.vault.keystore import (
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.safe import Safe, read_pin
 from scudo.vault.server import Peers, listening
+from scudo.vault.texts import TextSignal, VaultTexts
 from scudo.vault.tokens import VaultTokens
 from scudo.vault.wire import (
+    TEXT_CHARACTERS_MAX,
     CommitRoot,
     ErasePerson,
     FindCard,
     FindPerson,
     FindToken,
+    KeepTexts,
     LinkToken,
     ListSigningKeys,
     MatchCallback,
+    NewText,
     PrepareDevelopmentRoot,
     PrepareHsmRoot,
     PrepareRoot,
@@ -62,6 +66,7 @@ from scudo.vault.wire import (
     PutPerson,
     ReadCard,
     ReadFields,
+    ReadText,
     Request,
     RotateOperational,
     RotateSearch,
@@ -84,6 +89,7 @@ __all__ = [
     "OPERATIONAL_FILE",
     "REFUSALS",
     "ROOT_FILE",
+    "TEXT_CHARACTERS_MAX",
     "AsyncVaultClient",
     "Clock",
     "CommitRoot",
@@ -100,12 +106,14 @@ __all__ = [
     "FormerKeys",
     "Hsm",
     "HsmUri",
+    "KeepTexts",
     "KeyKeeper",
     "KeyStore",
     "Limits",
     "LinkToken",
     "ListSigningKeys",
     "MatchCallback",
+    "NewText",
     "NoteKeys",
     "Peers",
     "PinLocked",
@@ -117,6 +125,7 @@ __all__ = [
     "PutPerson",
     "ReadCard",
     "ReadFields",
+    "ReadText",
     "Request",
     "RootPresent",
     "RotateOperational",
@@ -133,6 +142,8 @@ __all__ = [
     "Status",
     "StatusShown",
     "Sweep",
+    "TextKept",
+    "TextSignal",
     "Tokenise",
     "TokeniseAll",
     "Unseal",
@@ -143,6 +154,7 @@ __all__ = [
     "VaultRefusal",
     "VaultRunning",
     "VaultSealed",
+    "VaultTexts",
     "VaultTokens",
     "VaultUnavailable",
     "Why",

@@ -13,7 +13,13 @@ from scudo.vault import answers, wire
 from scudo.vault.cards import Cards
 from scudo.vault.database import Connection, Database
 from scudo.vault.erasures import Erasure, Erasures
-from scudo.vault.errors import CiphertextBroken, VaultDefect, VaultForbidden, VaultUnavailable
+from scudo.vault.errors import (
+    CiphertextBroken,
+    VaultDefect,
+    VaultForbidden,
+    VaultRefusal,
+    VaultUnavailable,
+)
 from scudo.vault.facts import Subject, facts_of, found_facts, given_facts, subject_of
 from scudo.vault.folder import Folder
 from scudo.vault.hsm import Hsm
@@ -23,6 +29,7 @@ from scudo.vault.model import (
     BIRTH_DATE,
     CARD_NUMBER,
     NETWORK,
+    PAYMENT_TEXT,
     PURPOSES,
     DataClass,
     age_band,
@@ -34,6 +41,7 @@ from scudo.vault.persons import Persons, Read
 from scudo.vault.quotas import Quotas
 from scudo.vault.rehashing import Rehashing
 from scudo.vault.ring import Ring
+from scudo.vault.texts.store import Texts, told
 
 _log = structlog.get_logger("scudo.vault")
 
@@ -46,10 +54,13 @@ SIGNATURES_PER_SECOND: Final = 100
 CALLBACKS_PER_SECOND: Final = 1_000
 #: An operator makes a key of a callback now and then.
 SECRETS_PER_SECOND: Final = 5
-_TOKENISE: Final = "tokenise"
-_SIGN: Final = "sign"
 _CALLBACK: Final = "callback"
 _CALLBACK_SECRET: Final = "callback_secret"  # noqa: S105 - a name
+#: Texts that are kept: some times what the fastest payments between people bring.
+TEXTS_PER_SECOND: Final = 10_000
+_TOKENISE: Final = "tokenise"
+_SIGN: Final = "sign"
+_KEEP_TEXTS: Final = "keep_texts"
 #: Keys that one step of the sweep in the background moves.
 SWEPT_AT_ONCE: Final = 200
 
@@ -69,7 +80,8 @@ class Limits:
     Attributes:
         cached_keys: person keys in memory at most.
         cached_age_us: how old they become.
-        reads_per_second: of each purpose, and of `tokenise` and `sign`, in place of the usual.
+        reads_per_second: of each purpose, and of `tokenise`, `sign` and `keep_texts`, in place
+            of the usual.
     """
 
     cached_keys: int = CACHED_KEYS_MAX
@@ -103,11 +115,13 @@ class Custody:
         per_second = {name: one.reads_per_second for name, one in PURPOSES.items()}
         per_second |= {_TOKENISE: TOKENS_PER_SECOND, _SIGN: SIGNATURES_PER_SECOND}
         per_second |= {_CALLBACK: CALLBACKS_PER_SECOND, _CALLBACK_SECRET: SECRETS_PER_SECOND}
+        per_second[_KEEP_TEXTS] = TEXTS_PER_SECOND
         self._quotas = Quotas({**per_second, **(limits.reads_per_second or {})})
         self._ring = Ring(database, folder, hsm)
         self._persons = Persons(database, self._ring, keys, cache=self._cache, erasures=erasures)
         self._cards = Cards(database, self._ring, self._persons)
         self._rehashing = Rehashing(database, self._ring)
+        self._texts = Texts(database, self._ring, keys, self._persons)
         database.attend_with(self._attend)
         self._handlers: dict[type, _Handler] = {
             wire.Status: self._status,
@@ -123,6 +137,8 @@ class Custody:
             wire.FindPerson: self._find_person,
             wire.FindToken: self._find_token,
             wire.ErasePerson: self._erase_person,
+            wire.KeepTexts: self._keep_texts,
+            wire.ReadText: self._read_text,
             wire.PutCard: self._put_card,
             wire.ShowCard: self._show_card,
             wire.ReadCard: self._read_card,
@@ -326,6 +342,33 @@ class Custody:
             )
         )
         return answers.Erased(at, bool(destroyed.get("keys")), destroyed)
+
+    # ---- texts of payments
+
+    async def _keep_texts(self, request: wire.KeepTexts) -> answers.TextsKept:
+        self._count(_TOKENISE, len(request.named))
+        self._count(_KEEP_TEXTS, len(request.texts))
+        tokens = [
+            token for kind, value in request.named for token in self._persons.tokens(kind, (value,))
+        ]
+        try:
+            kept = await self._texts.keep(request.texts)
+        except (VaultRefusal, psycopg.Error, OSError) as error:
+            # Money moves all the same: without the text, and with what rules may know of it.
+            if self._ring.state == "open":
+                _log.warning("texts of payments were not kept", error=type(error).__name__)
+            texts = self._texts
+            kept = [told(new, texts.claim(new), is_kept=False) for new in request.texts]
+        return answers.TextsKept(tuple(kept), tuple(tokens))
+
+    async def _read_text(self, request: wire.ReadText) -> answers.TextRead:
+        demand_purpose(request.why.purpose, DataClass.PERSONAL)
+        read = self._allow(request.why, 1)
+        text = await self._texts.read(
+            request.person, request.claim, read=read, now=self._clock.monotonic_us()
+        )
+        subject = Subject("read", "person", request.person, (PAYMENT_TEXT,))
+        return answers.TextRead(text, given_facts(subject, read))
 
     # ---- cards
 

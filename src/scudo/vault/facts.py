@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scudo.vault import answers, wire
-from scudo.vault.model import CARD_NUMBER, FIELDS, TOKEN_KINDS
+from scudo.vault.model import CARD_NUMBER, FIELDS, PAYMENT_TEXT, TOKEN_KINDS
 from scudo.vault.persons import Read
 
 
@@ -27,10 +27,11 @@ def subject_of(request: wire.AnyRequest) -> Subject | None:
         case wire.FindPerson() | wire.FindToken():
             is_declared = request.kind in FIELDS or request.kind in TOKEN_KINDS
             return Subject("find", "person", 0, (request.kind if is_declared else "undeclared",))
-        case wire.ShowCard():
-            return Subject("show_card", "card", request.card, (CARD_NUMBER,))
-        case wire.ReadCard():
-            return Subject("read_card", "card", request.card, (CARD_NUMBER,))
+        case wire.ReadText():
+            return Subject("read", "person", request.person, (PAYMENT_TEXT,))
+        case wire.ShowCard() | wire.ReadCard():
+            operation = "show_card" if isinstance(request, wire.ShowCard) else "read_card"
+            return Subject(operation, "card", request.card, (CARD_NUMBER,))
         case wire.FindCard():
             return Subject("find", "card", 0, (CARD_NUMBER,))
         case _:

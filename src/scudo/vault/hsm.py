@@ -286,7 +286,13 @@ class Hsm:
             HsmUnfit: no module is configured, or the URI names another.
         """
         self._demand_module(uri)
-        labelled = self._labelled(uri)
+        try:
+            labelled = self._labelled(uri)
+        except failures.PKCS11Error:
+            # A token that went away may leave nothing that works.
+            for serial in tuple(self._sessions):
+                self._log_out(serial)
+            labelled = []
         if not labelled and not self._sessions and self._library is not None:
             # Some modules look for tokens at their start only.
             self._library.reinitialize()
