@@ -191,14 +191,7 @@ def start(
             stdout=subprocess.PIPE,
             pass_fds=descriptors,
             cwd="/",
-            # Nothing of our environment but what the token's module is told by: it may hold
-            # passwords, and it names our home.
-            env={
-                **{name: os.environ.get(name, "") for name in settings.pkcs11_variables},
-                "PATH": os.defpath,
-                "LC_ALL": "C.UTF-8",
-                "TZ": "UTC",
-            },
+            env=_environment(settings),
             start_new_session=True,
         )
     finally:
@@ -210,6 +203,15 @@ def start(
     for path in former:
         path.unlink()
     return running
+
+
+def _environment(settings: environment.Settings) -> dict[str, str]:
+    """What the process sees of our environment.
+
+    Only what a token's module is told by: the rest may hold passwords, and names our home.
+    """
+    told = {name: os.environ.get(name, "") for name in settings.pkcs11_variables}
+    return {**told, "PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def _former_keys(home: Path) -> list[Path]:

@@ -198,11 +198,8 @@ class TestRotation:
                 " WHERE person = 7"
             )
         populated.ask(vault.RotateSearch())
-        deadline = time.monotonic() + 20
-        said = ""
-        while "vault_ciphertext_broken" not in said and time.monotonic() < deadline:
-            time.sleep(0.05)
-            said += capfd.readouterr().err
+        time.sleep(4)
+        said = capfd.readouterr().err
 
         assert "vault_ciphertext_broken" in said
         assert search_keys(home) == [(1, "retiring"), (2, "active")]
