@@ -200,7 +200,7 @@ class Rooms:
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         own = (self._identity_store, self._ledger_store, self._payment_store)
-        self._stores: tuple[Store, ...] = (self._records, *own)
+        self._stores = (self._records, *own)
         self._prepared = _References()
         self._decided = _References()
         self.known_until = 0
