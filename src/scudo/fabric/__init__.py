@@ -73,6 +73,7 @@ from scudo.fabric.rows import (
     sized,
 )
 from scudo.fabric.stored import Chained, first_int8, read_images
+from scudo.fabric.tls import HopTls, ServerTls, TlsFiles, TlsUnfit, cause_of
 from scudo.fabric.tokeniser import Tokeniser, Tokens, load_key, token_from, token_message
 from scudo.fabric.touched import Touched
 from scudo.fabric.verification import Walk
@@ -104,6 +105,7 @@ __all__ = [
     "GapInLog",
     "Guarded",
     "Head",
+    "HopTls",
     "Int8Array",
     "Item",
     "Keeper",
@@ -121,6 +123,7 @@ __all__ = [
     "RowBroken",
     "SealedBatch",
     "Seen",
+    "ServerTls",
     "Store",
     "StoredLeaf",
     "Stretch",
@@ -128,6 +131,8 @@ __all__ = [
     "Take",
     "Tally",
     "TextArray",
+    "TlsFiles",
+    "TlsUnfit",
     "Tokeniser",
     "Tokens",
     "Touched",
@@ -139,6 +144,7 @@ __all__ = [
     "WriterFenced",
     "add_consumer",
     "ask_commands",
+    "cause_of",
     "find_batch",
     "find_record",
     "first_int8",

@@ -9,10 +9,12 @@ from scudo.identity import (
     partners,
     passkeys,
     persons,
+    places,
     queries,
     routes,
 )
 from scudo.identity.commands import RegisterCustomer, Registry
+from scudo.identity.dpop import DeviceKey, Proofs
 from scudo.identity.model import SCOPES, Customer, CustomerKind
 from scudo.identity.persons import AskVault, PersonFacts
 from scudo.identity.store import Clients, IdentityStore, issue_token, revoke_token
@@ -23,8 +25,10 @@ __all__ = [
     "Clients",
     "Customer",
     "CustomerKind",
+    "DeviceKey",
     "IdentityStore",
     "PersonFacts",
+    "Proofs",
     "RegisterCustomer",
     "Registry",
     "customers",
@@ -36,6 +40,7 @@ __all__ = [
     "partners",
     "passkeys",
     "persons",
+    "places",
     "queries",
     "revoke_token",
     "routes",

@@ -93,6 +93,7 @@ class StatusShown(Answer, frozen=True, tag=True):
         hashes_left: look-ups that are still hashed under older keys.
         root_kind: what opens the vault: `shared`, `development` or `hsm`.
         hsm: URI of the token that has the root; empty if none has.
+        turned_away: connections of the network that were not taken or were ended, by cause.
     """
 
     state: str
@@ -111,6 +112,7 @@ class StatusShown(Answer, frozen=True, tag=True):
     hashes_left: int = 0
     root_kind: str = ""
     hsm: str = ""
+    turned_away: dict[str, int] = {}
 
 
 class Tokens(Answer, frozen=True, tag=True):
