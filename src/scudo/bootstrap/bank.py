@@ -32,13 +32,12 @@ from scudo.fabric import (
     Writer,
     idempotency_digest,
     is_batch_end,
-    load_key,
     migration,
     postgres,
     request_digest,
     web,
 )
-from scudo.governance import DONE, Notary, anomalies, trail
+from scudo.governance import DONE, Notary, anomalies, callbacks, trail
 from scudo.identity import Clients, passkeys
 from scudo.kernel import SECOND_US, Refusal, instant
 
@@ -64,7 +63,7 @@ class Bank:
     """An open bank: one writer, its conveyor, and what stands around them.
 
     Attributes:
-        callback_master: what the shared secrets of inbound callbacks are derived from.
+        callback_secrets: knows the shared secrets of inbound callbacks.
     """
 
     server: postgres.Server
@@ -74,7 +73,7 @@ class Bank:
     writer: Writer
     conveyor: Conveyor
     tokeniser: Tokens
-    callback_master: bytes
+    callback_secrets: callbacks.Secrets
     reads: ReadPool
     clients: Clients
     consumers: ConsumerRunner
@@ -241,7 +240,7 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
             writer=writer,
             conveyor=conveyor,
             tokeniser=trusted.tokens,
-            callback_master=load_key(home / "callback.key"),
+            callback_secrets=trusted.callbacks,
             reads=ReadPool(dsn.read),
             clients=clients,
             consumers=ConsumerRunner(_consumers(conveyor), catalogue=CATALOGUE, connect=connect),

@@ -65,6 +65,7 @@ from scudo.fabric.records import (
 from scudo.fabric.rows import (
     HEADER,
     TRAILER,
+    ByteaArray,
     Int8Array,
     Table,
     TextArray,
@@ -92,6 +93,7 @@ __all__ = [
     "BadRow",
     "BankUnavailable",
     "Batch",
+    "ByteaArray",
     "Chained",
     "ClockIsLive",
     "Command",

@@ -212,7 +212,7 @@ def application(  # noqa: PLR0913 - one parameter per property
         policy_of=bank.rooms.policy_of,
         record=record,
         callbacks=bank.rooms.callbacks,
-        callback_master=bank.callback_master,
+        callback_secrets=bank.callback_secrets,
         vault=vault_port(vault),
         keep_text=payments.routes.keep_nothing if vault is None else VaultTexts(vault).keep,
         authority=bank.rooms.authority,

@@ -41,8 +41,8 @@ class Ports:
         keep_text: has the vault keep the messages of payments.
         record: has acts in the log before it returns.
         policy_of: finds the policy that a decision names.
-        callbacks: keys and reactions of inbound callbacks.
-        callback_master: what their shared secrets are derived from.
+        callback_secrets: knows the shared secrets of inbound callbacks.
+        callbacks: their keys and reactions.
         authority: the operators and their approvals.
         partner_tokens: gives partners their tokens.
         customers: serves customers themselves.
@@ -60,8 +60,8 @@ class Ports:
     keep_text: payments.routes.KeepText
     record: Recorder
     policy_of: Callable[[bytes], Policy]
+    callback_secrets: callbacks.Secrets
     callbacks: callbacks.Callbacks
-    callback_master: bytes
     authority: operators.Authority
     partner_tokens: partners.TokenDesk
     customers: identity.customers.Office
@@ -77,7 +77,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         *callbacks.operations(
             callbacks.CallbackDesk(
                 callbacks=ports.callbacks,
-                master=ports.callback_master,
+                secrets=ports.callback_secrets,
                 submit=submit,
                 record=ports.record,
                 clock=clock,
@@ -170,7 +170,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         record=_no_record,
         policy_of=lambda _hash: load_policy(),
         callbacks=callbacks.Callbacks(),
-        callback_master=bytes(32),
+        callback_secrets=callbacks.HeldSecrets(bytes(32)),
         authority=operators.make_authority(
             party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=flagged.kinds
         ),

@@ -4,6 +4,7 @@ from scudo.governance.callbacks.errors import CallbackUndeclared
 from scudo.governance.callbacks.inventory import INVENTORY, Callback, document
 from scudo.governance.callbacks.keeping import Callbacks, Reaction
 from scudo.governance.callbacks.routes import CallbackDesk, operations
+from scudo.governance.callbacks.sharing import HeldSecrets, Secrets, VaultSecrets
 from scudo.governance.callbacks.signing import Algorithm
 
 __all__ = [
@@ -13,7 +14,10 @@ __all__ = [
     "CallbackDesk",
     "CallbackUndeclared",
     "Callbacks",
+    "HeldSecrets",
     "Reaction",
+    "Secrets",
+    "VaultSecrets",
     "document",
     "operations",
 ]

@@ -1,7 +1,6 @@
 """HTTP operations of callbacks: those that others call, and those that keep their keys."""
 
 import contextlib
-import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,14 +28,15 @@ from scudo.governance.callbacks.keeping import (
     RevokeCallbackKey,
     find_callback,
 )
+from scudo.governance.callbacks.sharing import Secrets, demand_sender
 from scudo.governance.callbacks.signing import (
     PUBLIC_PREFIX,
     SECRET_PREFIX,
     Algorithm,
-    VerifyingKey,
-    verify,
+    read_signed,
 )
 from scudo.kernel import SECOND_US, Prefix, Refusal, ids, micros, rfc3339
+from scudo.vault import VaultQuota, VaultUnavailable
 
 _TAG: Final = "callbacks"
 _FIRST_REFUSAL: Final = 400
@@ -92,19 +92,13 @@ class _Code(msgspec.Struct):
     code: str
 
 
-def derive_secret(master: bytes, callback: Callback, key: int) -> bytes:
-    """The shared secret of a key: 32 bytes that only who holds the master can make again."""
-    named = f"scudo.callback\x00{callback.name}\x00{key}".encode()
-    return hmac.digest(master, named, "sha256")
-
-
 @dataclass(slots=True)
 class CallbackDesk:
     """Serves callbacks.
 
     Attributes:
         callbacks: keys, reactions and counts.
-        master: 32 bytes that shared secrets are derived from.
+        secrets: knows the shared secrets.
         submit: hands commands to the writer.
         record: records acts.
         clock: what time it is.
@@ -112,7 +106,7 @@ class CallbackDesk:
     """
 
     callbacks: Callbacks
-    master: bytes
+    secrets: Secrets
     submit: web.Submit
     record: Recorder
     clock: web.Clock
@@ -130,20 +124,21 @@ class CallbackDesk:
 
         async def take(call: web.Call) -> web.Reply:
             try:
-                message = verify(
+                signed = read_signed(
                     call.arrival.headers,
                     call.body,
-                    self._verifying(callback),
                     now_s=self._now() // SECOND_US,
                     window_s=callback.window_s,
                 )
+                keys = tuple(self.callbacks.good_keys(callback, now=self._now()))
+                await demand_sender(signed, callback.name, keys, self.secrets)
                 command = reaction.translate(_decoded(decode, call.body))
             except Refusal as refusal:
                 await self._refused(callback, refusal.code, call)
                 raise
             # The replay store is the log's own: an id is answered as it was, for ever.
             keyed = msgspec.structs.replace(
-                call, client=web.NOBODY, key=f"callback:{callback.name}:{message}"
+                call, client=web.NOBODY, key=f"callback:{callback.name}:{signed.message}"
             )
             reply = await web.submitted(self.submit, command, keyed)
             if reply.status >= _FIRST_REFUSAL:
@@ -174,20 +169,11 @@ class CallbackDesk:
                 CallbackUnexpected,
                 CallbackUnreadable,
                 CallbackUnsigned,
+                VaultQuota,
+                VaultUnavailable,
                 *web.SUBMIT_REFUSALS,
             ),
         )
-
-    def _verifying(self, callback: Callback) -> list[VerifyingKey]:
-        return [
-            VerifyingKey(
-                key.algorithm,
-                key.public
-                if key.algorithm is Algorithm.ED25519
-                else derive_secret(self.master, callback, key.number),
-            )
-            for key in self.callbacks.good_keys(callback, now=self._now())
-        ]
 
     def _now(self) -> int:
         return micros(self.clock())
@@ -244,6 +230,8 @@ class CallbackDesk:
         Raises:
             CallbackUnknown: there is no such callback.
             CallbackKeyMalformed: it cannot be signed with this key.
+            VaultUnavailable: the shared secret cannot be told; sent again with the same
+                Idempotency-Key, it is.
         """
         callback = find_callback(call.path["callback"])
         body: NewCallbackKey = call.body
@@ -252,6 +240,9 @@ class CallbackDesk:
         if algorithm not in callback.algorithms:
             message = f"{callback.name} is not signed by {algorithm}"
             raise CallbackKeyMalformed(message, field="public_key")
+        if not public:
+            # The keys before it may end at once: not for one whose secret cannot be told.
+            await self.secrets.demand_there()
         command = AddCallbackKey(callback.number, algorithm, public, body.overlap_s)
         reply = await web.submitted(self.submit, command, call)
         if reply.status != _CREATED:
@@ -260,7 +251,7 @@ class CallbackDesk:
         number = msgspec.json.decode(reply.body, type=dict[str, int])["key"]
         secret = None
         if not public:
-            derived = derive_secret(self.master, callback, number)
+            derived = await self.secrets.secret(callback.name, number)
             secret = SECRET_PREFIX + b64encode(derived).decode("ascii")
         view = CallbackKeyView(ids.show(Prefix.EVENT, number), algorithm, None, secret)
         return web.Reply(_CREATED, view)
@@ -325,7 +316,13 @@ def operations(desk: CallbackDesk) -> tuple[web.Operation, ...]:
             answers={201: CallbackKeyView},
             path_types={"callback": str},
             body=NewCallbackKey,
-            refusals=(CallbackKeyMalformed, CallbackUnknown, *web.SUBMIT_REFUSALS),
+            refusals=(
+                CallbackKeyMalformed,
+                CallbackUnknown,
+                VaultQuota,
+                VaultUnavailable,
+                *web.SUBMIT_REFUSALS,
+            ),
         ),
         web.Operation(
             method="DELETE",
