@@ -92,6 +92,7 @@ CATALOGUE: Final = EventCatalogue(
             identity.persons.events,
             governance.approvals.events,
             governance.flags.events,
+            governance.edge_limits.events,
             operators.events,
             ledger.events,
             decisions.events,
@@ -194,7 +195,8 @@ class Rooms:
         self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
         self.flags = governance.flags.Flags()
-        kinds = self.flags.kinds
+        self.edge_limits = governance.edge_limits.EdgeLimits()
+        kinds = (*self.flags.kinds, *self.edge_limits.kinds)
         self.authority = operators.make_authority(party=party, gates=passages, kinds=kinds)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
@@ -236,8 +238,9 @@ class Rooms:
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
         mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
-        own = (self.flags, self.customers, self.partners, identity.PersonFacts())
-        return (*mine, *own, *self.authority.keepers)
+        own = (self.customers, self.partners, identity.PersonFacts())
+        set_by_two = (self.flags, self.edge_limits)
+        return (*mine, *own, *set_by_two, *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""

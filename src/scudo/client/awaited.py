@@ -214,6 +214,10 @@ class AsyncClient(AsyncTransport):
         """List feature flags with what they are now."""
         return await self._send("GET", "/v1/flags", answer=types.FlagList)
 
+    async def get_edge_limits(self) -> types.EdgeLimitsView:
+        """Show what the edge accepts: tiers, networks, shapes."""
+        return await self._send("GET", "/v1/edge-limits", answer=types.EdgeLimitsView)
+
     async def register_customer(
         self,
         body: types.NewCustomer,

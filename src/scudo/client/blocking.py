@@ -207,6 +207,10 @@ class Client(Transport):
         """List feature flags with what they are now."""
         return self._send("GET", "/v1/flags", answer=types.FlagList)
 
+    def get_edge_limits(self) -> types.EdgeLimitsView:
+        """Show what the edge accepts: tiers, networks, shapes."""
+        return self._send("GET", "/v1/edge-limits", answer=types.EdgeLimitsView)
+
     def register_customer(
         self,
         body: types.NewCustomer,

@@ -21,6 +21,7 @@ SCOPES: Final = frozenset(
         "callbacks:write",
         "audit:read",
         "flags:read",
+        "limits:read",
         "events:read",
         "clients:write",
         "partners:read",

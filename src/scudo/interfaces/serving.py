@@ -219,9 +219,11 @@ def application(  # noqa: PLR0913 - one parameter per property
         customers=office,
         flagged=bank.rooms.flags,
         flag_reader=reader,
+        edge=bank.rooms.edge_limits,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
+    bank.rooms.edge_limits.know(operation.name for operation in operations)
     edge = _edge(bank, operations)
     # Clients first: theirs are nearly all requests.
     doors = (bank.clients, edge, desk.doorkeeper, office.tokens)
@@ -233,6 +235,7 @@ def application(  # noqa: PLR0913 - one parameter per property
         registry=registry,
         trail=bank.requests,
         signatures=signature_check(desk.doorkeeper),
+        rules=bank.rooms.edge_limits.holding,
     )
     system.is_draining = lambda: served.is_draining
     return served

@@ -16,7 +16,7 @@ from scudo import decisions, fabric, identity, ledger, payments
 from scudo.bootstrap import CATALOGUE
 from scudo.decisions import Policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
-from scudo.governance import Act, Recorder, Shut, callbacks, flags, trail
+from scudo.governance import Act, Recorder, Shut, callbacks, edge_limits, flags, trail
 from scudo.identity import AskVault, Clients, operators, partners, passkeys
 from scudo.interfaces.http import Check, System, openapi_document
 from scudo.kernel import micros
@@ -47,6 +47,7 @@ class Ports:
         customers: serves customers themselves.
         flagged: what was approved for feature flags.
         flag_reader: evaluates them for requests.
+        edge: what the edge accepts.
     """
 
     submit: web.Submit
@@ -65,6 +66,7 @@ class Ports:
     customers: identity.customers.Office
     flagged: flags.Flags
     flag_reader: flags.FlagReader
+    edge: edge_limits.EdgeLimits
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -84,6 +86,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         ),
         *trail.operations(reads=reads, record=ports.record),
         *flags.operations(flags=ports.flagged, reads=reads, clock=clock),
+        *edge_limits.operations(limits=ports.edge, reads=reads),
         *identity.routes.operations(
             submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
         ),
@@ -153,7 +156,8 @@ def describe_without_bank() -> dict[str, Any]:
 def operations_without_bank() -> tuple[web.Operation, ...]:
     """List the operations that every bank serves, to be described and not called."""
     system = System(readiness=_no_checks, registry=CollectorRegistry(), asyncapi=b"{}")
-    flagged = flags.Flags()
+    flagged, edge = flags.Flags(), edge_limits.EdgeLimits()
+    kinds = (*flagged.kinds, *edge.kinds)
     ports = Ports(
         submit=_no_writer,
         reads=_no_database,
@@ -166,9 +170,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         policy_of=lambda _hash: load_policy(),
         callbacks=callbacks.Callbacks(),
         callback_master=bytes(32),
-        authority=operators.make_authority(
-            party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=flagged.kinds
-        ),
+        authority=operators.make_authority(party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=kinds),
         partner_tokens=partners.TokenDesk(
             doorkeeper=partners.Doorkeeper(
                 partners.Partners(),
@@ -184,6 +186,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         customers=_no_office(),
         flagged=flagged,
         flag_reader=flags.FlagReader(flags.FlagProvider(flagged)),
+        edge=edge,
     )
     return (*system.operations(), *room_operations(ports))
 

@@ -180,6 +180,7 @@ class Operation:
             signatures over them.
         is_form: whether the body is a form instead of JSON, as OAuth demands.
         network_per_s: how often one network may ask, where strangers may; None: not limited.
+        network_limit: the same, as the limits of the edge say it under this name.
     """
 
     method: Method
@@ -202,6 +203,7 @@ class Operation:
     is_raw: bool = False
     is_form: bool = False
     network_per_s: int | None = None
+    network_limit: str | None = None
 
     def __post_init__(self) -> None:
         """Hold the definition to what the documentation above says (a bug if not)."""
@@ -213,6 +215,7 @@ class Operation:
         assert self.body is None or self.method != "GET", f"{self.name}: GET has no body"
         assert not self.is_raw or self.body is not None, f"{self.name}: raw is a kind of body"
         assert not self.moves_money or self.method == "POST", f"{self.name}: moves by POST"
+        assert self.network_per_s is None or self.network_limit is None, f"{self.name}: one limit"
 
     @property
     def templates(self) -> tuple[str, ...]:

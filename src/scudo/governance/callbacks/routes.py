@@ -167,6 +167,7 @@ class CallbackDesk:
             answers={200: dict},
             body=callback.body,
             is_raw=True,
+            network_limit=_TAG,
             example=callback.example,
             refusals=(
                 CallbackForged,

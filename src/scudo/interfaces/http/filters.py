@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from scudo.fabric import web
-from scudo.interfaces.http.limits import Filters
+from scudo.governance.edge_limits import Filters
 
 _ADDRESSES_MAX: Final = 65_536
 
@@ -50,6 +50,14 @@ class RequestFilter:
             ValueError: if an entry of the deny-list is not a network.
         """
         self.refused: Counter[str] = Counter()
+        self.adopt(filters)
+
+    def adopt(self, filters: Filters) -> None:
+        """Filter by other rules from now on; what was counted stays.
+
+        Raises:
+            ValueError: if an entry of the deny-list is not a network.
+        """
         self._filters = filters
         networks = tuple(ipaddress.ip_network(text) for text in filters.denied_networks)
 
