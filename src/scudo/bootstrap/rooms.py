@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo import decisions, governance, identity, ledger, payments, vault
+from scudo.bootstrap.changing import Changed
 from scudo.decisions import PASSAGES, FeatureState, Gatekeeper, Passages, Policy, Rescore
 from scudo.fabric import (
     Answer,
@@ -196,8 +197,13 @@ class Rooms:
         self.vault_keys = vault.KeyKeeper()
         self.flags = governance.flags.Flags()
         self.edge_limits = governance.edge_limits.EdgeLimits()
-        kinds = (*self.flags.kinds, *self.edge_limits.kinds)
-        self.authority = operators.make_authority(party=party, gates=passages, kinds=kinds)
+        changed = Changed(
+            flags=self.flags,
+            edge_limits=self.edge_limits,
+            mandates=self.mandates,
+            partners=self.partners,
+        )
+        self.authority = changed.authority(party=party, gates=passages)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         self._stores = (
@@ -210,8 +216,15 @@ class Rooms:
         self._decided = _References()
         self.known_until = 0
         self._is_behind = False
+        self._handlers = self._work()
+        for keeper in self._keepers:
+            self._handlers.update(keeper.handlers)
+        changed.guard(self.authority.ways, self._handlers)
+
+    def _work(self) -> dict[type[Command], Callable[[Any, Entry], Answer]]:
+        """What works on the commands of rooms whose state is tables."""
         acts = Acts(self.payments, self.customers.step_ups)
-        self._handlers: dict[type[Command], Callable[[Any, Entry], Answer]] = {
+        return {
             RegisterCustomer: self.registry.register,
             OpenAccount: self._open_account,
             CloseAccount: self._ledger.close_account,
@@ -232,8 +245,6 @@ class Rooms:
             RecordActs: record_acts,
             anomalies.TellAnomaly: anomalies.tell_anomaly,
         }
-        for keeper in self._keepers:
-            self._handlers.update(keeper.handlers)
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""

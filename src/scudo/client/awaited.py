@@ -745,7 +745,7 @@ class AsyncClient(AsyncTransport):
         idempotency_key: str | None = None,
         ordered_at: int | None = None,
     ) -> types.PartnerBody:
-        """Change what a partner may."""
+        """Narrow what a partner may; two people widen it (set_partner_limits)."""
         return await self._send(
             "PUT",
             f"/v1/partners/{path_part(partner_id)}/limits",
@@ -1211,7 +1211,7 @@ class AsyncClient(AsyncTransport):
         idempotency_key: str | None = None,
         ordered_at: int | None = None,
     ) -> types.MandateBody:
-        """Approve a mandate, or another version of one."""
+        """Approve a mandate alone, until two people could (approve_mandate)."""
         return await self._send(
             "POST",
             "/v1/mandates",

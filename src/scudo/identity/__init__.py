@@ -12,6 +12,7 @@ from scudo.identity import (
     queries,
     routes,
 )
+from scudo.identity.clients import client_kinds
 from scudo.identity.commands import RegisterCustomer, Registry
 from scudo.identity.model import SCOPES, Customer, CustomerKind
 from scudo.identity.persons import AskVault, PersonFacts
@@ -27,6 +28,7 @@ __all__ = [
     "PersonFacts",
     "RegisterCustomer",
     "Registry",
+    "client_kinds",
     "customers",
     "errors",
     "events",

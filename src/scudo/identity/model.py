@@ -36,6 +36,18 @@ SCOPES: Final = frozenset(
 )
 
 
+#: What two operators may give a client: nothing that gives others access, changes what controls
+#: money, or drives the log's clock. That is people's own.
+CLIENT_SCOPES: Final = SCOPES - {
+    "clock:drive",
+    "clients:write",
+    "partners:write",
+    "callbacks:write",
+    "mandates:write",
+    "persons:erase",
+}
+
+
 class CustomerKind(IntEnum):
     """A natural person or a business."""
 

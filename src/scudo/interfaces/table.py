@@ -13,10 +13,10 @@ from psycopg.rows import TupleRow
 
 import scudo
 from scudo import decisions, fabric, identity, ledger, payments
-from scudo.bootstrap import CATALOGUE
-from scudo.decisions import Policy, load_policy
+from scudo.bootstrap import CATALOGUE, Rooms
+from scudo.decisions import FeatureState, Passages, Policy, load_access_policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
-from scudo.governance import Act, Recorder, Shut, callbacks, edge_limits, flags, trail
+from scudo.governance import Act, Recorder, callbacks, edge_limits, flags, trail
 from scudo.identity import AskVault, Clients, operators, partners, passkeys
 from scudo.interfaces.http import Check, System, openapi_document
 from scudo.kernel import micros
@@ -88,7 +88,12 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         *flags.operations(flags=ports.flagged, reads=reads, clock=clock),
         *edge_limits.operations(limits=ports.edge, reads=reads),
         *identity.routes.operations(
-            submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
+            submit=submit,
+            reads=reads,
+            writes=ports.writes,
+            clients=ports.clients,
+            clock=clock,
+            ways=ports.authority.ways,
         ),
         *identity.persons.routes.operations(
             submit=submit,
@@ -156,8 +161,9 @@ def describe_without_bank() -> dict[str, Any]:
 def operations_without_bank() -> tuple[web.Operation, ...]:
     """List the operations that every bank serves, to be described and not called."""
     system = System(readiness=_no_checks, registry=CollectorRegistry(), asyncapi=b"{}")
-    flagged, edge = flags.Flags(), edge_limits.EdgeLimits()
-    kinds = (*flagged.kinds, *edge.kinds)
+    policy, access = load_policy(), load_access_policy()
+    passages = Passages(access, FeatureState(access.features))
+    rooms = Rooms(policy, FeatureState(policy.features), passages)
     ports = Ports(
         submit=_no_writer,
         reads=_no_database,
@@ -167,13 +173,13 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         tokeniser=Tokeniser(bytes(32)),
         vault=_no_vault,
         record=_no_record,
-        policy_of=lambda _hash: load_policy(),
-        callbacks=callbacks.Callbacks(),
+        policy_of=rooms.policy_of,
+        callbacks=rooms.callbacks,
         callback_master=bytes(32),
-        authority=operators.make_authority(party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=kinds),
+        authority=rooms.authority,
         partner_tokens=partners.TokenDesk(
             doorkeeper=partners.Doorkeeper(
-                partners.Partners(),
+                rooms.partners,
                 environment=partners.Environment.SANDBOX,
                 clock=lambda: 0,
                 note=lambda _act: None,
@@ -184,9 +190,9 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
             tokens=Tokeniser(bytes(32)),
         ),
         customers=_no_office(),
-        flagged=flagged,
-        flag_reader=flags.FlagReader(flags.FlagProvider(flagged)),
-        edge=edge,
+        flagged=rooms.flags,
+        flag_reader=flags.FlagReader(flags.FlagProvider(rooms.flags)),
+        edge=rooms.edge_limits,
     )
     return (*system.operations(), *room_operations(ports))
 

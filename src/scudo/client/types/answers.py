@@ -535,6 +535,7 @@ class MandateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     valid_from: str | None
     valid_to: str | None
     approved_by: str | None
+    approval_id: str | None
 
 
 class MandateList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -128,6 +128,7 @@ class ApprovalKind(Generic[C]):
         refusals: what it may be refused with beside `ChangeInvalid`.
         spare: refuses what would shut out who proposes or approves it, by their address. It is
             asked where they come in: addresses are in no command.
+        has_owners_way: whether a client with the scope does it alone until two people could.
         subject: the operator whom it is for, who neither proposes nor approves it.
         may_ask_for_self: whether the subject may propose it, and leave it to others.
         lives_us: a proposal may wait for so long.
@@ -142,6 +143,7 @@ class ApprovalKind(Generic[C]):
     execute: Callable[[C, Entry, Decided], None]
     refusals: tuple[type[Refusal], ...] = ()
     spare: Callable[[C, str], None] = _sparing
+    has_owners_way: bool = False
     subject: Callable[[C], int | None] = _for_nobody
     may_ask_for_self: bool = False
     lives_us: int = 24 * HOUR_US
@@ -166,6 +168,9 @@ class People(Protocol):
 
     def demand(self, person: int, act: str, *, now: int) -> None:
         """Refuse unless somebody may do an act now."""
+
+    def could_decide(self, kind: str) -> bool:
+        """Whether there are two people of whom one may propose a kind and the other approve it."""
 
     def standing(self, person: int, credential: bytes) -> Standing:
         """Say what a person's access by a passkey rests on."""

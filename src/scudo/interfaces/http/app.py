@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from scudo.fabric import web
-from scudo.governance.edge_limits import EdgeRules
+from scudo.governance import edge_limits
 from scudo.interfaces.http import reading
 from scudo.interfaces.http.filters import RequestFilter
 from scudo.interfaces.http.hardening import ALWAYS, always
@@ -74,7 +74,7 @@ class Application:
         registry: CollectorRegistry,
         trail: Trail | None = None,
         signatures: SignatureCheck | None = None,
-        rules: Callable[[], EdgeRules] | None = None,
+        rules: Callable[[], edge_limits.EdgeRules] | None = None,
     ) -> None:
         """Serve the operations.
 
@@ -158,7 +158,7 @@ class Application:
             operation = self.router.routes[index].operation
             self._trail.take(operation, call, status=status, answer=body, elapsed_ns=elapsed_ns)
 
-    def _adopt(self, rules: EdgeRules) -> None:
+    def _adopt(self, rules: edge_limits.EdgeRules) -> None:
         """Go by rules that two people have set, or that hold again, from this request on."""
         self._holding = rules
         self._filter.adopt(rules.filters)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from scudo.fabric import web
-from scudo.governance.edge_limits import Filters
+from scudo.governance import edge_limits
 
 _ADDRESSES_MAX: Final = 65_536
 
@@ -43,7 +43,7 @@ class RequestFilter:
         refused: how many requests each rule refused.
     """
 
-    def __init__(self, filters: Filters) -> None:
+    def __init__(self, filters: edge_limits.Filters) -> None:
         """Filter by these rules.
 
         Raises:
@@ -52,7 +52,7 @@ class RequestFilter:
         self.refused: Counter[str] = Counter()
         self.adopt(filters)
 
-    def adopt(self, filters: Filters) -> None:
+    def adopt(self, filters: edge_limits.Filters) -> None:
         """Filter by other rules from now on; what was counted stays.
 
         Raises:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scudo.fabric import web
-from scudo.governance.edge_limits import EdgeRules, Tier, shipped_rules
+from scudo.governance import edge_limits
 
 _SECOND_NS: Final = 1_000_000_000
 #: Clients whose rates are remembered; beyond, those that have their whole allowance are let go.
@@ -36,7 +36,7 @@ class Limits:
     request_s: int = 10
     keep_alive_s: int = 75
     drain_s: int = 10
-    rules: EdgeRules = field(default_factory=shipped_rules)
+    rules: edge_limits.EdgeRules = field(default_factory=edge_limits.shipped_rules)
 
 
 class RateLimit:
@@ -99,7 +99,7 @@ class Rates:
         self._tiers = {name: _TierRates(tier) for name, tier in limits.rules.tiers.items()}
         self._strangers: dict[str, tuple[str | None, RateLimit]] = {}
 
-    def adopt(self, rules: EdgeRules, *, now_ns: int) -> None:
+    def adopt(self, rules: edge_limits.EdgeRules, *, now_ns: int) -> None:
         """Go by other rules from now on; what was taken stays taken."""
         self._rules = rules
         for name, tier in rules.tiers.items():
@@ -145,13 +145,13 @@ class Rates:
 class _TierRates:
     """The allowances of one tier."""
 
-    def __init__(self, tier: Tier) -> None:
+    def __init__(self, tier: edge_limits.Tier) -> None:
         self.reads = RateLimit(per_s=tier.reads_per_s, burst_s=tier.burst_s)
         self.moves = RateLimit(per_s=tier.moves_per_s, burst_s=tier.burst_s)
         self.narrower: dict[str, RateLimit] = {}
         self.change(tier, now_ns=0)
 
-    def change(self, tier: Tier, *, now_ns: int) -> None:
+    def change(self, tier: edge_limits.Tier, *, now_ns: int) -> None:
         burst_s = tier.burst_s
         self.reads.change(per_s=tier.reads_per_s, burst_s=burst_s, now_ns=now_ns)
         self.moves.change(per_s=tier.moves_per_s, burst_s=burst_s, now_ns=now_ns)
