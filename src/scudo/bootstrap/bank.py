@@ -255,9 +255,10 @@ def _release(recorded: Recorded) -> anomalies.Conduct:
     """To release a held payment overrides what the gate decided."""
     event = recorded.event
     assert isinstance(event, payments.events.PaymentReleased), "it reads nothing else"
+    kind, number = web.sender_of(recorded.client)
     return anomalies.Conduct(
-        actor=recorded.client,
-        actor_kind=web.PrincipalKind.CLIENT,
+        actor=number,
+        actor_kind=kind,
         act="payments.release",
         result=DONE,
         reason=event.reason_code,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from scudo.fabric import Answer, Command, Entry
 from scudo.governance import (
@@ -11,34 +11,43 @@ from scudo.governance import (
     Mandates,
     approvals,
     callbacks,
-    edge_limits,
-    flags,
 )
 from scudo.identity import client_kinds, operators, partners, passkeys
 from scudo.ledger import MandateChanges
+from scudo.payments import OVERRIDE, Overrides, ReleasePayment
 
 Handler = Callable[[Any, Entry], Answer]
+#: Commands that look at what an approval is about.
+APPROVING = (approvals.Propose, approvals.Approve)
+
+
+class Kept(Protocol):
+    """Keeps what only approvals change."""
+
+    @property
+    def kinds(self) -> tuple[approvals.ApprovalKind[Any], ...]:
+        """By which kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
     """What is changed by two people: one kind of approval or more each."""
 
-    flags: flags.Flags
-    edge_limits: edge_limits.EdgeLimits
     mandates: Mandates
     partners: partners.Partners
+    overrides: Overrides
+    others: tuple[Kept, ...]
 
     @property
     def kinds(self) -> tuple[approvals.ApprovalKind[Any], ...]:
         """Every kind of change but those of the operators themselves."""
         return (
-            *self.flags.kinds,
-            *self.edge_limits.kinds,
+            *(kind for kept in self.others for kind in kept.kinds),
             *partners.PartnerChanges(self.partners).kinds,
             *client_kinds(),
             *callbacks.callback_kinds(),
             *MandateChanges(self.mandates).kinds,
+            *self.overrides.kinds,
         )
 
     def authority(self, *, party: passkeys.RelyingParty, gates: Gates) -> operators.Authority:
@@ -54,6 +63,7 @@ class Changed:
             (partners.SuspendPartner, "resume_partner", {"applies": widens}),
             (partners.AddPartnerKey, "add_partner_key", {}),
             (partners.AddPartnerCertificate, "add_partner_certificate", {}),
+            (ReleasePayment, OVERRIDE, {"applies": self.overrides.needs_two}),
             (callbacks.AddCallbackKey, callbacks.ADD_KEY, {"covered": callbacks.approved_key}),
         ):
             handlers[command] = ways.guard(kind, handlers[command], **more)

@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo import decisions, governance, identity, ledger, payments, vault
-from scudo.bootstrap.changing import Changed
+from scudo.bootstrap.changing import APPROVING, Changed
 from scudo.decisions import PASSAGES, FeatureState, Gatekeeper, Passages, Policy, Rescore
 from scudo.fabric import (
     Answer,
@@ -46,6 +46,7 @@ from scudo.payments import (
     Capture,
     ConfirmPayment,
     ExpirePayment,
+    Overrides,
     Pay,
     Payments,
     PaymentStore,
@@ -186,6 +187,7 @@ class Rooms:
         self.passages = passages
         self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
         self.customers = identity.customers.CustomerKeeper(self.registry, gates=passages)
+        self._acts = Acts(self.payments, self.customers.step_ups)
         self.mandates = Mandates()
         self.partners = identity.partners.Partners()
         self._ledger = Ledger(self.book, self.mandates)
@@ -198,10 +200,10 @@ class Rooms:
         self.flags = governance.flags.Flags()
         self.edge_limits = governance.edge_limits.EdgeLimits()
         changed = Changed(
-            flags=self.flags,
-            edge_limits=self.edge_limits,
             mandates=self.mandates,
             partners=self.partners,
+            overrides=Overrides(self.payments, self._acts.release),
+            others=(self.flags, self.edge_limits),
         )
         self.authority = changed.authority(party=party, gates=passages)
         self._keepers = self._hire()
@@ -223,7 +225,7 @@ class Rooms:
 
     def _work(self) -> dict[type[Command], Callable[[Any, Entry], Answer]]:
         """What works on the commands of rooms whose state is tables."""
-        acts = Acts(self.payments, self.customers.step_ups)
+        acts = self._acts
         return {
             RegisterCustomer: self.registry.register,
             OpenAccount: self._open_account,
@@ -291,6 +293,8 @@ class Rooms:
         wanted = prepared = self._prepared = _References()
         for command in commands:
             wanted.collect(command)
+            if isinstance(command, APPROVING):
+                wanted.payments.update(self.authority.approvals.concerns(command))
         expiring, known_until = self._ask_expiring(lookup, until), self.known_until
         # A few times: a payment has a command and a hold, a hold its accounts, these an owner.
         while self._records.ask(lookup, self._recorded(commands)) or wanted or expiring is not None:

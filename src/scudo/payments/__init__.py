@@ -17,11 +17,13 @@ from scudo.payments.commands import (
     Reverse,
 )
 from scudo.payments.model import PaymentKind, PaymentStatus
+from scudo.payments.overriding import OVERRIDE, Overrides
 from scudo.payments.store import PaymentStore
 from scudo.payments.verification import PaymentWitness
 
 __all__ = [
     "ON_PAYMENT",
+    "OVERRIDE",
     "Acts",
     "AnswerChallenge",
     "AuthoriseCard",
@@ -29,6 +31,7 @@ __all__ = [
     "Capture",
     "ConfirmPayment",
     "ExpirePayment",
+    "Overrides",
     "Pay",
     "PaymentBody",
     "PaymentKind",

@@ -99,6 +99,7 @@ class Payments:
         entry.undo(
             payment.restore, payment.state(), payment.hold, payment.expires_at, payment.request
         )
+        entry.undo(setattr, payment, "reasons", payment.reasons)
         payment.version += 1
         self.touched.add(payment)
 
@@ -220,6 +221,8 @@ class Payments:
             else frozenset(o for o in Outcome if discharged >> o & 1),
         )
         payment.outcome = verdict.outcome
+        if verdict.outcome == Outcome.HOLD:
+            payment.reasons = self.gatekeeper.reasons_of(self.gatekeeper.policy.hash, verdict.hits)
         payment.expires_at = None
         try:
             return self._follow(entry, payment, command, verdict.outcome)

@@ -58,6 +58,7 @@ class Payment:
         hold: id of the ledger's hold, None if there is none.
         expires_at: microseconds, while it waits.
         request: the canonical command, while a gate may have to decide again.
+        reasons: of the rules that hold it, while it is held.
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Payment:
         "kind",
         "ordered_at",
         "outcome",
+        "reasons",
         "request",
         "status",
         "stored_version",
@@ -119,6 +121,7 @@ class Payment:
         self.request = request
         self.version = version
         self.stored_version = stored_version
+        self.reasons: frozenset[str] = frozenset()
 
     @property
     def waits_until(self) -> int | None:

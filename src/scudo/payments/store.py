@@ -2,11 +2,12 @@
 
 import functools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from psycopg.rows import TupleRow
 
+from scudo.decisions import DecisionRecord, ask_records
 from scudo.fabric import (
     Guarded,
     Int8Array,
@@ -19,7 +20,7 @@ from scudo.fabric import (
 )
 from scudo.kernel import POSTGRES_EPOCH_US
 from scudo.payments.authorise import Payments
-from scudo.payments.model import WAITING, Payment
+from scudo.payments.model import WAITING, Payment, PaymentStatus
 
 _SQL: Final = queries("scudo.payments")
 _PAYMENT: Final = Table(
@@ -110,6 +111,15 @@ class PaymentStore:
         waiting = [payment.id for payment in loaded if payment.status in WAITING]
         if waiting:
             ask_commands(lookup, waiting, self._keep_requests)
+        held = {p.decision: p for p in loaded if p.status == PaymentStatus.HELD}
+        if held:
+            ask_records(lookup, held, functools.partial(self._keep_reasons, held))
+
+    def _keep_reasons(
+        self, held: Mapping[int, Payment], number: int, record: DecisionRecord
+    ) -> None:
+        keeper = self._payments.gatekeeper
+        held[number].reasons = keeper.reasons_of(record.policy, record.hits)
 
     def _keep_requests(self, requests: Iterable[tuple[int, bytes]]) -> None:
         for number, command in requests:

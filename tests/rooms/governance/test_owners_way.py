@@ -64,7 +64,7 @@ def office(limit):
     found.handlers[SetLimit] = found.authority.ways.guard(
         KIND,
         limit.work,
-        applies=lambda command: command.limit > limit.value,
+        applies=lambda command, _entry: command.limit > limit.value,
         covered=lambda command: (
             command.approval,
             approvals.canonical(LimitChange(command.limit)),

@@ -20,6 +20,7 @@ from scudo.fabric.web.operation import (
     Principal,
     PrincipalKind,
     Reply,
+    sender_of,
     show_sender,
 )
 from scudo.fabric.web.ports import (
@@ -84,6 +85,7 @@ __all__ = [
     "id_text",
     "is_idempotency_key",
     "problem_of",
+    "sender_of",
     "show_sender",
     "status_of",
     "submitted",

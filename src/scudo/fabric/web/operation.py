@@ -72,10 +72,16 @@ class Principal(msgspec.Struct, frozen=True):
         return self.kind << _KIND_SHIFT | self.id
 
 
+def sender_of(number: int) -> tuple[PrincipalKind, int]:
+    """Of what kind who sent an entry of the log is, and their own number."""
+    kind = PrincipalKind(number >> _KIND_SHIFT or PrincipalKind.CLIENT)
+    return kind, number & (1 << _KIND_SHIFT) - 1
+
+
 def show_sender(number: int) -> str:
     """Who sent an entry of the log, as clients see it."""
-    kind = PrincipalKind(number >> _KIND_SHIFT or PrincipalKind.CLIENT)
-    return ids.show(_SENDERS[kind], number & (1 << _KIND_SHIFT) - 1)
+    kind, own = sender_of(number)
+    return ids.show(_SENDERS[kind], own)
 
 
 NOBODY: Final = Principal(id=0, scopes=frozenset(), kind=PrincipalKind.NOBODY)

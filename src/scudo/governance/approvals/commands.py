@@ -141,6 +141,24 @@ class Approvals:
             with contextlib.suppress(ChangeInvalid):
                 kind.spare(read_change(kind, change), address)
 
+    def concerns(self, command: Command) -> Iterable[int]:
+        """Numbers of the payments that a command looks at, as far as it can be read."""
+        if isinstance(command, Propose):
+            name, change = command.kind, command.change
+        elif isinstance(command, Approve):
+            approval = self.register.get(command.approval)
+            if approval is None:
+                return ()
+            name, change = approval.kind, proposed_change(approval)
+        else:
+            return ()
+        kind = self.kinds.get(name)
+        if kind is not None:
+            # What is wrong with it is said by the handler.
+            with contextlib.suppress(ChangeInvalid, ids.IdMalformed):
+                return tuple(kind.concerns(read_change(kind, change)))
+        return ()
+
     @property
     def refusals(self) -> tuple[type[Refusal], ...]:
         """What changes of all kinds may be refused with, each once."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -111,6 +111,11 @@ def _for_nobody(change: Any) -> int | None:  # noqa: ANN401 - any change
     return None
 
 
+def _nothing(change: Any) -> Iterable[int]:  # noqa: ANN401 - any change
+    del change
+    return ()
+
+
 def _sparing(change: Any, address: str) -> None:  # noqa: ANN401 - any change
     del change, address
 
@@ -128,6 +133,7 @@ class ApprovalKind(Generic[C]):
         refusals: what it may be refused with beside `ChangeInvalid`.
         spare: refuses what would shut out who proposes or approves it, by their address. It is
             asked where they come in: addresses are in no command.
+        concerns: numbers of the payments that it looks at, so that memory holds them.
         has_owners_way: whether a client with the scope does it alone until two people could.
         subject: the operator whom it is for, who neither proposes nor approves it.
         may_ask_for_self: whether the subject may propose it, and leave it to others.
@@ -143,6 +149,7 @@ class ApprovalKind(Generic[C]):
     execute: Callable[[C, Entry, Decided], None]
     refusals: tuple[type[Refusal], ...] = ()
     spare: Callable[[C, str], None] = _sparing
+    concerns: Callable[[C], Iterable[int]] = _nothing
     has_owners_way: bool = False
     subject: Callable[[C], int | None] = _for_nobody
     may_ask_for_self: bool = False

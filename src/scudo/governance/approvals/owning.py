@@ -90,7 +90,7 @@ class OwnersWays:
         name: str,
         handler: Callable[[Any, Entry], Answer],
         *,
-        applies: Callable[[Any], bool] = lambda _command: True,
+        applies: Callable[[Any, Entry], bool] = lambda _command, _entry: True,
         covered: Callable[[Any], tuple[int, str]] = lambda _command: (0, ""),
     ) -> Callable[[Any, Entry], Answer]:
         """Let a command's handler work while its way is open, and leave an event when it is not.
@@ -108,7 +108,7 @@ class OwnersWays:
             approval, change = covered(command)
             if approval:
                 self._uses.use_up(entry, approval, kind=name, change=change)
-            elif applies(command):
+            elif applies(command, entry):
                 try:
                     self.demand_open(name)
                 except Refusal as refusal:

@@ -128,8 +128,9 @@ class PartnerChanges:
             self._kind("add_partner_certificate", PartnerCertificate, self._describe_certificate),
         )
 
-    def widens(self, command: ChangePartnerLimits | SuspendPartner) -> bool:
+    def widens(self, command: ChangePartnerLimits | SuspendPartner, entry: Entry) -> bool:
         """Whether a command gives a partner more than it has; an unknown partner has nothing."""
+        del entry
         if isinstance(command, SuspendPartner):
             return not command.is_suspended
         partner = self._partners.register.get(command.partner)
