@@ -9,8 +9,6 @@ from tests.bureau import Bureau
 from tests.interfaces.bank.conftest import served  # noqa: F401 - a fixture
 from tests.rooms.identity.signing import Signer
 
-from scudo.kernel import Prefix, ids
-
 pytestmark = pytest.mark.usefixtures("served")
 
 LIMITS = {
@@ -295,121 +293,6 @@ class TestClient:
         refused = people[0].propose("issue_client", name="till-8", scopes=[scope])
 
         assert (refused.status_code, refused.json()["code"]) == (422, "scope_unknown")
-
-
-@pytest.fixture(scope="module")
-def investigator(bureau, people):
-    anna, bela, *_ = people
-    clerk = bureau.hire(bela, "ines")
-    bureau.grant(anna, bela, clerk, "investigator")
-    return clerk
-
-
-@pytest.fixture(scope="module")
-def compliant(bureau, people, served):  # noqa: F811 - the fixture
-    """Somebody of compliance whose 72 hours are over."""
-    clerk = people[3]
-    rest(served, clerk)
-    return clerk
-
-
-def rest(served, clerk):  # noqa: F811 - the fixture
-    """Let an operator's access be as old as it has to be."""
-    register = served.bank.rooms.authority.staff.register
-    number = ids.parse(Prefix.OPERATOR, clerk.id)
-
-    async def age():
-        operator = register.get(number)
-        keys = tuple(msgspec.structs.replace(key, enrolled_at=1) for key in operator.keys)
-        aged = msgspec.structs.replace(operator, keys=keys, enrolled_at=1)
-        register.restore(number, (register.version(number), aged))
-
-    served.run(age())
-
-
-def held(owner, amount, funds):
-    """A payment to a new beneficiary, that is held."""
-    accounts = owner.account(funds=funds), owner.account()
-    body = {
-        "debit_account_id": accounts[0],
-        "credit_account_id": accounts[1],
-        "amount_minor": amount,
-        "currency": "EUR",
-    }
-    paid = owner.post("/v1/payments", body)
-    assert paid.json()["status"] == "held", paid.text
-    return paid.json()["id"]
-
-
-def release(clerk, payment):
-    headers = {"authorization": f"Bearer {clerk.token}", "idempotency-key": f"{uuid.uuid4()}"}
-    body = {"reason_code": "customer_called"}
-    return clerk.http.post(f"/v1/payments/{payment}/release", json=body, headers=headers)
-
-
-class TestOverride:
-    @pytest.mark.parametrize(
-        ("amount", "funds", "status"),
-        [(1_000_000, 9_000_000, 200), (1_000_001, 9_000_000, 403), (290_000, 300_000, 403)],
-    )
-    def test_is_one_persons_up_to_an_amount_and_some_reasons(
-        self, owner, investigator, amount, funds, status
-    ):
-        """More than the file says, or against a reason that it names, is two people's."""
-        payment = held(owner, amount, funds)
-
-        answer = release(investigator, payment)
-
-        assert answer.status_code == status, answer.text
-        if status == 403:
-            assert answer.json()["code"] == "second_person_needed"
-            assert owner.get(f"/v1/payments/{payment}").json()["status"] == "held"
-
-    def test_is_remembered_by_its_reasons_when_memory_is_not(self, owner, investigator, served):  # noqa: F811 - the fixture
-        """Loaded anew, a held payment is held for what its decision says."""
-        payment = held(owner, 290_000, 300_000)
-        number = ids.parse(Prefix.PAYMENT, payment)
-
-        async def forget():
-            del served.bank.rooms.payments.payments[number]
-
-        served.run(forget())
-
-        assert release(investigator, payment).json()["code"] == "second_person_needed"
-
-    def test_is_carried_out_by_two(self, owner, investigator, compliant):
-        """The proposal says what holds it; approved, the gate decides again and it is settled."""
-        payment = held(owner, 1_500_000, 9_000_000)
-        change = {"payment_id": payment, "reason_code": "customer_called"}
-        proposed = investigator.propose("override_hold", **change)
-        assert proposed.status_code == 201, proposed.text
-        approval = proposed.json()["id"]
-
-        own = investigator.approve(approval)
-        approved = compliant.approve(approval)
-        after = owner.get(f"/v1/payments/{payment}").json()
-        again = investigator.propose("override_hold", **change)
-
-        assert diff(investigator, approval)["held_for"] == [["new_beneficiary"], []]
-        assert own.json()["code"] in {"permission_missing", "approved_by_proposer"}
-        assert approved.status_code == 200, approved.text
-        assert after["status"] == "settled"
-        assert (again.status_code, again.json()["code"]) == (409, "payment_state_conflict")
-
-    def test_is_not_of_what_has_moved_on(self, owner, investigator, compliant):
-        """Cancelled meanwhile, the payment is not what was proposed; unknown, there is none."""
-        payment = held(owner, 1_500_000, 9_000_000)
-        change = {"payment_id": payment, "reason_code": "customer_called"}
-        approval = investigator.propose("override_hold", **change).json()["id"]
-        assert owner.post(f"/v1/payments/{payment}/cancellation").status_code == 200
-
-        refused = compliant.approve(approval)
-        unknown = investigator.propose(
-            "override_hold", **(change | {"payment_id": "pay_00000000000fffff"})
-        )
-
-        assert refused.json()["code"] == "payment_state_conflict"
-        assert (unknown.status_code, unknown.json()["code"]) == (404, "payment_not_found")
 
 
 class TestCallbackKey:

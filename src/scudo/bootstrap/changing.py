@@ -14,7 +14,14 @@ from scudo.governance import (
 )
 from scudo.identity import client_kinds, operators, partners, passkeys
 from scudo.ledger import MandateChanges
-from scudo.payments import OVERRIDE, Overrides, ReleasePayment
+from scudo.payments import (
+    OVERRIDE,
+    REFUND,
+    Overrides,
+    Refunding,
+    RefundPayment,
+    ReleasePayment,
+)
 
 Handler = Callable[[Any, Entry], Answer]
 #: Commands that look at what an approval is about.
@@ -36,6 +43,7 @@ class Changed:
     mandates: Mandates
     partners: partners.Partners
     overrides: Overrides
+    refunding: Refunding
     others: tuple[Kept, ...]
 
     @property
@@ -48,6 +56,7 @@ class Changed:
             *callbacks.callback_kinds(),
             *MandateChanges(self.mandates).kinds,
             *self.overrides.kinds,
+            *self.refunding.kinds,
         )
 
     def authority(self, *, party: passkeys.RelyingParty, gates: Gates) -> operators.Authority:
@@ -64,6 +73,7 @@ class Changed:
             (partners.AddPartnerKey, "add_partner_key", {}),
             (partners.AddPartnerCertificate, "add_partner_certificate", {}),
             (ReleasePayment, OVERRIDE, {"applies": self.overrides.needs_two}),
+            (RefundPayment, REFUND, {"applies": self.refunding.needs_two}),
             (callbacks.AddCallbackKey, callbacks.ADD_KEY, {"covered": callbacks.approved_key}),
         ):
             handlers[command] = ways.guard(kind, handlers[command], **more)

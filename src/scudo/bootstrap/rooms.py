@@ -39,6 +39,7 @@ from scudo.ledger import (
 )
 from scudo.payments import (
     ON_PAYMENT,
+    REFUNDS_KIND,
     Acts,
     AnswerChallenge,
     AuthoriseCard,
@@ -51,6 +52,7 @@ from scudo.payments import (
     Payments,
     PaymentStore,
     RaiseAuthorisation,
+    Refunding,
     ReleasePayment,
     Reverse,
 )
@@ -188,6 +190,7 @@ class Rooms:
         self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
         self.customers = identity.customers.CustomerKeeper(self.registry, gates=passages)
         self._acts = Acts(self.payments, self.customers.step_ups)
+        self.refunding = Refunding(self.payments)
         self.mandates = Mandates()
         self.partners = identity.partners.Partners()
         self._ledger = Ledger(self.book, self.mandates)
@@ -203,6 +206,7 @@ class Rooms:
             mandates=self.mandates,
             partners=self.partners,
             overrides=Overrides(self.payments, self._acts.release),
+            refunding=self.refunding,
             others=(self.flags, self.edge_limits),
         )
         self.authority = changed.authority(party=party, gates=passages)
@@ -252,7 +256,7 @@ class Rooms:
         """The parts of rooms whose state is records."""
         mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
         own = (self.customers, self.partners, identity.PersonFacts())
-        set_by_two = (self.flags, self.edge_limits)
+        set_by_two = (self.flags, self.edge_limits, self.refunding)
         return (*mine, *own, *set_by_two, *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:
@@ -321,6 +325,9 @@ class Rooms:
         for command in commands:
             if isinstance(command, ConfirmPayment):
                 yield from self.customers.step_up(command.step_up)
+            elif isinstance(command, APPROVING):
+                for number in self.authority.approvals.concerns(command):
+                    yield REFUNDS_KIND, number
 
     def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":
         """Ask for what expires next, unless all that does soon after `until` is known."""
@@ -354,6 +361,7 @@ class Rooms:
         """What those refer to that have been found."""
         behind = _References()
         for number in found.payments:
+            behind.payments.update(self.refunding.orders_of(number))
             payment = self.payments.payments.get(number)
             if payment is not None:
                 behind.accounts.update((payment.debit_account, payment.credit_account))

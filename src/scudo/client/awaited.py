@@ -1367,6 +1367,30 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
+    async def refund_payment(
+        self,
+        payment_id: str,
+        body: types.NewRefund,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PaymentBody:
+        """Let money of a payment go back; above an amount, two people do."""
+        return await self._send(
+            "POST",
+            f"/v1/payments/{path_part(payment_id)}/refunds",
+            answer=types.PaymentBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def list_refunds(self, payment_id: str) -> types.RefundList:
+        """List the refunds of a payment."""
+        return await self._send(
+            "GET", f"/v1/payments/{path_part(payment_id)}/refunds", answer=types.RefundList
+        )
+
     async def authorise_card(
         self,
         body: types.NewAuthorisation,

@@ -1339,6 +1339,30 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
+    def refund_payment(
+        self,
+        payment_id: str,
+        body: types.NewRefund,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PaymentBody:
+        """Let money of a payment go back; above an amount, two people do."""
+        return self._send(
+            "POST",
+            f"/v1/payments/{path_part(payment_id)}/refunds",
+            answer=types.PaymentBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def list_refunds(self, payment_id: str) -> types.RefundList:
+        """List the refunds of a payment."""
+        return self._send(
+            "GET", f"/v1/payments/{path_part(payment_id)}/refunds", answer=types.RefundList
+        )
+
     def authorise_card(
         self,
         body: types.NewAuthorisation,

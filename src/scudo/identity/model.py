@@ -14,6 +14,7 @@ SCOPES: Final = frozenset(
         "payments:read",
         "payments:write",
         "payments:operate",
+        "payments:refund",
         "journals:write",
         "mandates:write",
         "decisions:read",

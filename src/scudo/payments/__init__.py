@@ -13,17 +13,21 @@ from scudo.payments.commands import (
     ExpirePayment,
     Pay,
     RaiseAuthorisation,
+    RefundPayment,
     ReleasePayment,
     Reverse,
 )
 from scudo.payments.model import PaymentKind, PaymentStatus
 from scudo.payments.overriding import OVERRIDE, Overrides
+from scudo.payments.refunding import REFUND, REFUNDS_KIND, Refunding
 from scudo.payments.store import PaymentStore
 from scudo.payments.verification import PaymentWitness
 
 __all__ = [
     "ON_PAYMENT",
     "OVERRIDE",
+    "REFUND",
+    "REFUNDS_KIND",
     "Acts",
     "AnswerChallenge",
     "AuthoriseCard",
@@ -40,6 +44,8 @@ __all__ = [
     "PaymentWitness",
     "Payments",
     "RaiseAuthorisation",
+    "RefundPayment",
+    "Refunding",
     "ReleasePayment",
     "Reverse",
     "errors",

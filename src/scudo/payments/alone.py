@@ -27,10 +27,21 @@ class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by_two_reasons: tuple[str, ...] = ()
 
 
+class Refund(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of a payment one person lets go back.
+
+    Attributes:
+        alone_max_minor: all refunds of it together, by the currency's code.
+    """
+
+    alone_max_minor: Mapping[str, _Amount]
+
+
 class Alone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the file says."""
 
     release: Release
+    refund: Refund
 
 
 def covers(limits: Mapping[str, int], *, amount: int, currency: int) -> bool:

@@ -1,6 +1,6 @@
 """The way of a payment: gate, then ledger, in one entry of the log."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -36,6 +36,7 @@ from scudo.payments.model import (
 _encode: Final = msgspec.json.Encoder().encode
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(AuthoriseCard | Pay).decode
+_ORDERS: Final = frozenset(kind.__struct_config__.tag for kind in (AuthoriseCard, Pay))
 _SECOND_US: Final = 1_000_000
 
 #: Business code of transfers that payments make.
@@ -372,6 +373,33 @@ def _request(payment: Payment) -> AuthoriseCard | Pay:
     assert payment.request is not None, "a payment that waits keeps its request"
     command: AuthoriseCard | Pay = _unpack(payment.request)
     return command
+
+
+def is_order(command: bytes) -> bool:
+    """Whether a canonical command orders a payment itself: its tag comes first."""
+    return msgspec.msgpack.decode(command, type=list[Any])[0] in _ORDERS
+
+
+def refund_request(payment: Payment) -> bytes:
+    """The order that a refund is, as it would be asked for: it says nothing of device and place."""
+    return _pack(order_of(payment.debit_account, payment.credit_account, payment))
+
+
+def order_of(debit: int, credit: int, payment: Payment, *, amount: int = 0) -> Pay:
+    """An order between accounts that nobody's device, and no place, has asked for."""
+    return Pay(
+        debit=debit,
+        credit=credit,
+        amount=amount or payment.amount,
+        currency=payment.currency,
+        device=None,
+        ip=None,
+        country=None,
+        latitude_e4=None,
+        longitude_e4=None,
+        channel=None,
+        occurred_at=None,
+    )
 
 
 def _code(payment: Payment) -> int:

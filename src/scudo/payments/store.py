@@ -19,7 +19,7 @@ from scudo.fabric import (
     queries,
 )
 from scudo.kernel import POSTGRES_EPOCH_US
-from scudo.payments.authorise import Payments
+from scudo.payments.authorise import Payments, is_order, refund_request
 from scudo.payments.model import WAITING, Payment, PaymentStatus
 
 _SQL: Final = queries("scudo.payments")
@@ -123,7 +123,9 @@ class PaymentStore:
 
     def _keep_requests(self, requests: Iterable[tuple[int, bytes]]) -> None:
         for number, command in requests:
-            self._payments.payments[number].request = command
+            payment = self._payments.payments[number]
+            # A refund waits under a command that says which payment goes back, not how.
+            payment.request = command if is_order(command) else refund_request(payment)
 
 
 def _payment(row: TupleRow) -> Payment:

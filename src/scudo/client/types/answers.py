@@ -748,6 +748,13 @@ class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     recovery_codes: tuple[str, ...]
 
 
+class RefundList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Payments that refund a payment, oldest first; `refund_of`: what it refunds itself."""
+
+    items: tuple[PaymentView, ...]
+    refund_of: str | None
+
+
 class RequestView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request of the back office, its texts masked."""
 

@@ -437,6 +437,13 @@ class NewProposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     is_emergency: bool = False
 
 
+class NewRefund(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much of a payment goes back to who paid it, and why, as a code of yours."""
+
+    amount_minor: int
+    reason_code: str
+
+
 class NewReversal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part to take back; without amount all that is not captured."""
 

@@ -3,6 +3,7 @@
 from scudo.fabric import Tokens, web
 from scudo.identity import customers
 from scudo.payments.routes.cards import card_operations
+from scudo.payments.routes.refunds import refund_operations
 from scudo.payments.routes.transfers import payment_operations
 
 __all__ = ["operations"]
@@ -29,5 +30,6 @@ def operations(
         *payment_operations(
             submit=submit, reads=reads, clock=clock, tokeniser=tokeniser, guard=guard
         ),
+        *refund_operations(submit=submit, reads=reads),
         *card_operations(submit=submit, clock=clock, tokeniser=tokeniser),
     )
