@@ -51,6 +51,7 @@ from scudo.payments import (
     Pay,
     Payments,
     PaymentStore,
+    PayWithText,
     RaiseAuthorisation,
     Refunding,
     ReleasePayment,
@@ -212,12 +213,8 @@ class Rooms:
         self.authority = changed.authority(party=party, gates=passages)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
-        self._stores = (
-            self._records,
-            self._identity_store,
-            self._ledger_store,
-            self._payment_store,
-        )
+        own = (self._identity_store, self._ledger_store, self._payment_store)
+        self._stores = (self._records, *own)
         self._prepared = _References()
         self._decided = _References()
         self.known_until = 0
@@ -239,6 +236,7 @@ class Rooms:
             ExpireHold: self._ledger.expire_hold,
             AuthoriseCard: self.payments.authorise_card,
             Pay: self.payments.pay,
+            PayWithText: self.payments.pay,
             Capture: acts.capture,
             Reverse: acts.reverse,
             RaiseAuthorisation: acts.raise_authorisation,

@@ -12,7 +12,6 @@ from scudo.governance import (
     trail,
 )
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
-from scudo.governance.detection import find_in_text, find_in_value
 from scudo.governance.errors import (
     EntryUnknown,
     EvidenceContradicted,
@@ -97,8 +96,6 @@ __all__ = [
     "controls",
     "edge_limits",
     "events",
-    "find_in_text",
-    "find_in_value",
     "find_leaks",
     "flags",
     "list_mandates",

@@ -59,6 +59,7 @@ class Payment:
         expires_at: microseconds, while it waits.
         request: the canonical command, while a gate may have to decide again.
         reasons: of the rules that hold it, while it is held.
+        text: claim of the text that came with it, None if there was none.
     """
 
     __slots__ = (
@@ -79,6 +80,7 @@ class Payment:
         "request",
         "status",
         "stored_version",
+        "text",
         "version",
     )
 
@@ -100,6 +102,7 @@ class Payment:
         hold: int | None = None,
         expires_at: int | None = None,
         request: bytes | None = None,
+        text: int | None = None,
         version: int = 0,
         stored_version: int = -1,
     ) -> None:
@@ -119,6 +122,7 @@ class Payment:
         self.hold = hold
         self.expires_at = expires_at
         self.request = request
+        self.text = text
         self.version = version
         self.stored_version = stored_version
         self.reasons: frozenset[str] = frozenset()

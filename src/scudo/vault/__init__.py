@@ -10,7 +10,7 @@ for which purposes, is declared in `model`.
 """
 
 from scudo.vault import errors, events
-from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, Why
+from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, TextKept, Why
 from scudo.vault.client import AsyncVaultClient, VaultClient
 from scudo.vault.custody import Clock, Custody, Limits
 from scudo.vault.database import Database
@@ -38,21 +38,26 @@ from scudo.vault.keystore import (
 )
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.server import Peers, listening
+from scudo.vault.texts import TextSignal, VaultTexts
 from scudo.vault.tokens import VaultTokens
 from scudo.vault.wire import (
+    TEXT_CHARACTERS_MAX,
     CommitRoot,
     ErasePerson,
     FindCard,
     FindPerson,
     FindToken,
+    KeepTexts,
     LinkToken,
     ListSigningKeys,
+    NewText,
     PrepareDevelopmentRoot,
     PrepareRoot,
     PutCard,
     PutPerson,
     ReadCard,
     ReadFields,
+    ReadText,
     Request,
     RotateOperational,
     RotateUnit,
@@ -72,6 +77,7 @@ __all__ = [
     "OPERATIONAL_FILE",
     "REFUSALS",
     "ROOT_FILE",
+    "TEXT_CHARACTERS_MAX",
     "AsyncVaultClient",
     "Clock",
     "CommitRoot",
@@ -85,11 +91,13 @@ __all__ = [
     "FindPerson",
     "FindToken",
     "Folder",
+    "KeepTexts",
     "KeyKeeper",
     "KeyStore",
     "Limits",
     "LinkToken",
     "ListSigningKeys",
+    "NewText",
     "NoteKeys",
     "Peers",
     "PrepareDevelopmentRoot",
@@ -98,6 +106,7 @@ __all__ = [
     "PutPerson",
     "ReadCard",
     "ReadFields",
+    "ReadText",
     "Request",
     "RootPresent",
     "RotateOperational",
@@ -111,6 +120,8 @@ __all__ = [
     "Status",
     "StatusShown",
     "Sweep",
+    "TextKept",
+    "TextSignal",
     "Tokenise",
     "TokeniseAll",
     "Unseal",
@@ -120,6 +131,7 @@ __all__ = [
     "VaultRefusal",
     "VaultRunning",
     "VaultSealed",
+    "VaultTexts",
     "VaultTokens",
     "VaultUnavailable",
     "Why",

@@ -682,8 +682,19 @@ class PaymentBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reason: str | None = None
 
 
+class PaymentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the payer wrote; of a card number the last four digits."""
+
+    payment_id: str
+    message: str
+
+
 class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A payment as it stands; no credit account until one was needed."""
+    """A payment as it stands; no credit account until one was needed.
+
+    Attributes:
+        has_message: whether the payer sent one with it.
+    """
 
     id: str
     kind: str
@@ -697,6 +708,7 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     hold_id: str | None
     expires_at: str | None
     ordered_at: str
+    has_message: bool
 
 
 class PaymentPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

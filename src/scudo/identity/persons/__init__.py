@@ -7,14 +7,26 @@ from scudo.identity.persons.commands import (
     RecordPersonErased,
     RecordPersonKept,
 )
-from scudo.identity.persons.routes import AskVault
+from scudo.identity.persons.reading import (
+    VAULT_REFUSALS,
+    AskVault,
+    PurposeName,
+    Reason,
+    RecordedReads,
+    why_of,
+)
 
 __all__ = [
+    "VAULT_REFUSALS",
     "AskVault",
     "PersonFacts",
+    "PurposeName",
+    "Reason",
     "RecordCardKept",
     "RecordPersonErased",
     "RecordPersonKept",
+    "RecordedReads",
     "events",
     "routes",
+    "why_of",
 ]
