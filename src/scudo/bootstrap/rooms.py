@@ -188,7 +188,13 @@ class Rooms:
         self.registry = Registry()
         self.gatekeeper = Gatekeeper(policy, state)
         self.passages = passages
-        self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
+        self.lists = decisions.lists.Lists()
+        self.payments = Payments(
+            book=self.book,
+            registry=self.registry,
+            gatekeeper=self.gatekeeper,
+            lists=self.lists,
+        )
         self.customers = identity.customers.CustomerKeeper(self.registry, gates=passages)
         self._acts = Acts(self.payments, self.customers.step_ups)
         self.refunding = Refunding(self.payments)
@@ -208,7 +214,7 @@ class Rooms:
             partners=self.partners,
             overrides=Overrides(self.payments, self._acts.release),
             refunding=self.refunding,
-            others=(self.flags, self.edge_limits),
+            others=(self.flags, self.edge_limits, self.lists),
         )
         self.authority = changed.authority(party=party, gates=passages)
         self._keepers = self._hire()
@@ -254,7 +260,7 @@ class Rooms:
         """The parts of rooms whose state is records."""
         mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
         own = (self.customers, self.partners, identity.PersonFacts())
-        set_by_two = (self.flags, self.edge_limits, self.refunding)
+        set_by_two = (self.flags, self.edge_limits, self.refunding, self.lists)
         return (*mine, *own, *set_by_two, *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:

@@ -1254,6 +1254,10 @@ class AsyncClient(AsyncTransport):
                 return
             cursor = page.next_cursor
 
+    async def list_list_entries(self) -> types.ListEntries:
+        """List what stands on the lists that rules ask."""
+        return await self._send("GET", "/v1/lists", answer=types.ListEntries)
+
     async def pay(
         self,
         body: types.NewPayment,

@@ -1229,6 +1229,10 @@ class Client(Transport):
                 return
             cursor = page.next_cursor
 
+    def list_list_entries(self) -> types.ListEntries:
+        """List what stands on the lists that rules ask."""
+        return self._send("GET", "/v1/lists", answer=types.ListEntries)
+
     def pay(
         self,
         body: types.NewPayment,

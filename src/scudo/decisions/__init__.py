@@ -1,6 +1,6 @@
 """Decisions: the gates, and why they answered as they did."""
 
-from scudo.decisions import errors, events, routes
+from scudo.decisions import errors, events, lists, routes
 from scudo.decisions.engine import Engine, judge
 from scudo.decisions.errors import (
     DefinitionRefused,
@@ -85,6 +85,7 @@ __all__ = [
     "keep_policy",
     "list_alerts",
     "list_degraded",
+    "lists",
     "load_access_policy",
     "load_policy",
     "load_state",

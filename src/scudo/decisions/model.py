@@ -69,6 +69,7 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
         latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84, to two decimals of a
             degree; what old logs hold is finer.
         text_signals: bits of the vault's `TextSignal`; None: no text came with it.
+        listed: which members stand on which list, as `lists.bit_of` says; None: nobody looked.
         account_opened_at, customer_since, occurred_at: microseconds since 1970, UTC.
 
     Invariant:
@@ -98,6 +99,7 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     customer_since: int | None = None
     occurred_at: int | None = None
     text_signals: int | None = None
+    listed: int | None = None
 
 
 class Degradation(IntEnum):

@@ -217,6 +217,7 @@ def application(  # noqa: PLR0913 - one parameter per property
         flagged=bank.rooms.flags,
         flag_reader=reader,
         edge=bank.rooms.edge_limits,
+        lists=bank.rooms.lists,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))

@@ -49,6 +49,7 @@ class Ports:
         flagged: what was approved for feature flags.
         flag_reader: evaluates them for requests.
         edge: what the edge accepts.
+        lists: what rules ask.
     """
 
     submit: web.Submit
@@ -69,6 +70,7 @@ class Ports:
     flagged: flags.Flags
     flag_reader: flags.FlagReader
     edge: edge_limits.EdgeLimits
+    lists: decisions.lists.Lists
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -114,6 +116,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             owner_refusals=(identity.errors.CustomerNotFound,),
         ),
         *decisions.routes.operations(reads=reads, policy_of=ports.policy_of),
+        *decisions.lists.operations(lists=ports.lists, reads=reads, clock=clock),
         *payments.routes.operations(
             submit=submit,
             reads=reads,
@@ -198,6 +201,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         flagged=rooms.flags,
         flag_reader=flags.FlagReader(flags.FlagProvider(rooms.flags)),
         edge=rooms.edge_limits,
+        lists=rooms.lists,
     )
     return (*system.operations(), *room_operations(ports))
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from scudo.decisions import Gate, GateEvent, Gatekeeper, Outcome, Verdict
+from scudo.decisions import lists as named
 from scudo.fabric import Answer, Deadlines, Entry, Touched, refused
 from scudo.identity import Registry
 from scudo.kernel import Prefix, Refusal, ids, positive_amount, rfc3339
@@ -66,8 +67,16 @@ class PaymentBody(msgspec.Struct, frozen=True, omit_defaults=True):
 class Payments:
     """Payments as the one writer sees them, and what happens to them at the gate."""
 
-    def __init__(self, *, book: Book, registry: Registry, gatekeeper: Gatekeeper) -> None:
-        """Work on one ledger, one registry of customers and one gate."""
+    def __init__(
+        self,
+        *,
+        book: Book,
+        registry: Registry,
+        gatekeeper: Gatekeeper,
+        lists: named.Lists | None = None,
+    ) -> None:
+        """Work on one ledger, one registry of customers, one gate, and the lists that it asks."""
+        self.lists = named.Lists() if lists is None else lists
         self.book = book
         self.registry = registry
         self.gatekeeper = gatekeeper
@@ -208,11 +217,11 @@ class Payments:
     def judge_raise(self, entry: Entry, payment: Payment, amount: int) -> tuple[int, Verdict]:
         """Ask the gate for an amount that comes on top of an authorisation."""
         command = msgspec.structs.replace(_request(payment), amount=amount)
-        event = self._event(self.book.accounts[payment.debit_account], command)
+        event = self._event(entry, payment, command)
         return self.gatekeeper.decide(entry, event, payment=payment.id)
 
     def _judge(self, entry: Entry, payment: Payment, command: AuthoriseCard | Pay) -> Answer:
-        event = self._event(self.book.accounts[payment.debit_account], command)
+        event = self._event(entry, payment, command)
         discharged = payment.discharged
         payment.decision, verdict = self.gatekeeper.decide(
             entry,
@@ -339,7 +348,8 @@ class Payments:
         payment.credit_account = credit.id
         return debit, credit
 
-    def _event(self, account: Account, command: AuthoriseCard | Pay) -> GateEvent:
+    def _event(self, entry: Entry, payment: Payment, command: AuthoriseCard | Pay) -> GateEvent:
+        account = self.book.accounts[payment.debit_account]
         customer = self.registry.customers.get(account.owner)
         if isinstance(command, AuthoriseCard):
             gate, beneficiary = Gate.CARD, None
@@ -347,7 +357,7 @@ class Payments:
         else:
             gate, beneficiary = Gate.PAYMENT, command.credit
             card = merchant = mcc = None
-        return GateEvent(
+        event = GateEvent(
             gate=gate,
             amount_minor=command.amount,
             currency=command.currency,
@@ -368,7 +378,10 @@ class Payments:
             customer_since=customer.registered_at if customer is not None else None,
             occurred_at=command.occurred_at,
             text_signals=command.text_signals if isinstance(command, PayWithText) else None,
+            listed=named.NOTHING,
         )
+        listed = self.lists.listed(event, ordered_at=entry.ordered_at)
+        return msgspec.structs.replace(event, listed=listed) if listed else event
 
 
 def _request(payment: Payment) -> AuthoriseCard | Pay:

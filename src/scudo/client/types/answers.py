@@ -505,6 +505,25 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict: str
 
 
+class ListEntryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that stands on a list, or did: who wanted it is in the approval."""
+
+    listed: Literal["allow", "deny", "watch"]
+    member: str
+    value: str
+    until: str
+    is_over: bool
+    reason: str
+    set_at: str
+    approval_id: str
+
+
+class ListEntries(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All entries, by when they were set."""
+
+    items: tuple[ListEntryView, ...]
+
+
 class Live(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The process runs."""
 

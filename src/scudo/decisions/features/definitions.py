@@ -55,6 +55,7 @@ EVENT_SCHEMA: Final[Schema] = {
     "customer_since": _number(_INSTANT_MAX),
     "occurred_at": _number(_INSTANT_MAX),
     "text_signals": _number(1 << 31),
+    "listed": _number(1 << 31),
     "ordered_at": _number(_INSTANT_MAX, nullable=False),
 }
 
