@@ -71,14 +71,12 @@ class Model(Mandates):
             number = fields.get("payment", self.place.position)
             self.emit(406, number, refused.code, refused.field)
 
-    # ---- identity and ledger
-
     def register(self, reference: str, kind: int, country: int | None) -> tuple[int, Row]:
         if reference in self.references:
             raise Refused("customer_reference_taken", "reference")
         number = self.emit(101, self.next_position, kind, country)
-        since = {"registered_at": self.place.ordered_at}
-        self.put(self.customers, number, {"id": number, "reference": reference} | since)
+        row = {"id": number, "reference": reference, "registered_at": self.place.ordered_at}
+        self.put(self.customers, number, row)
         self.put(self.references, reference, number)
         return 201, {"id": show("cus", number), "reference": reference}
 
@@ -121,9 +119,9 @@ class Model(Mandates):
                 results.append({"code": refused.code} | {"field": refused.field})
         self.emit(203, journal, mandate, len(self.did.transfers), reference)
         self.keep_usage(leave)
-        refused_count = sum("code" in result for result in results)
-        counts = {"posted": len(groups) - refused_count, "refused": refused_count}
-        return 201, {"id": show("jnl", journal), **counts, "results": results}
+        no = sum("code" in result for result in results)
+        counts = {"posted": len(groups) - no, "refused": no, "results": results}
+        return 201, {"id": show("jnl", journal), **counts}
 
     @staticmethod
     def _count(movements: list[list[Any]]) -> None:
@@ -164,8 +162,7 @@ class Model(Mandates):
         wanted = m["hold"]
         if wanted < 0:
             wanted = done[-wanted - 1] if -wanted <= len(done) else 0
-        hold = self.hold(wanted)
-        self.ask_leave(m, leave, [], hold)
+        self.ask_leave(m, leave, [], hold := self.hold(wanted))
         if hold["authority_kind"] != BY_MANDATE:
             raise Refused("hold_of_payment", "hold_id")
         payer = hold["debit_account"]
@@ -253,8 +250,6 @@ class Model(Mandates):
         answer = self._judge(payment)
         self.put(self.payments, number, payment)
         return answer
-
-    # ---- the gate
 
     def _gate(self, payment: Row, amount: int, discharged: int) -> int:
         """Ask the gate: the log says what it decided; the model, what it was asked."""

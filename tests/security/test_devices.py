@@ -452,9 +452,7 @@ class TestThieves:
         assert first.json()["code"] in {"query_invalid", "scope_missing"}, first.text
 
         again = self.send(
-            victim,
-            operation,
-            headers={"authorization": f"DPoP {phone.access}", "dpop": proof},
+            victim, operation, headers={"authorization": f"DPoP {phone.access}", "dpop": proof}
         )
 
         assert (again.status_code, again.json()["code"]) == (401, "proof_replayed")
