@@ -72,6 +72,7 @@ from scudo.fabric.rows import (
     sized,
 )
 from scudo.fabric.stored import Chained, first_int8, read_images
+from scudo.fabric.tls import HopTls, ServerTls, TlsFiles, TlsUnfit, cause_of
 from scudo.fabric.tokeniser import Tokeniser, Tokens, load_key, token_from, token_message
 from scudo.fabric.touched import Touched
 from scudo.fabric.verification import Walk
@@ -102,6 +103,7 @@ __all__ = [
     "GapInLog",
     "Guarded",
     "Head",
+    "HopTls",
     "Int8Array",
     "Item",
     "Keeper",
@@ -119,6 +121,7 @@ __all__ = [
     "RowBroken",
     "SealedBatch",
     "Seen",
+    "ServerTls",
     "Store",
     "StoredLeaf",
     "Stretch",
@@ -126,6 +129,8 @@ __all__ = [
     "Take",
     "Tally",
     "TextArray",
+    "TlsFiles",
+    "TlsUnfit",
     "Tokeniser",
     "Tokens",
     "Touched",
@@ -137,6 +142,7 @@ __all__ = [
     "WriterFenced",
     "add_consumer",
     "ask_commands",
+    "cause_of",
     "find_batch",
     "find_record",
     "first_int8",

@@ -9,11 +9,13 @@ from scudo.identity import (
     partners,
     passkeys,
     persons,
+    places,
     queries,
     routes,
 )
 from scudo.identity.clients import client_kinds
 from scudo.identity.commands import RegisterCustomer, Registry
+from scudo.identity.dpop import DeviceKey, Proofs
 from scudo.identity.model import SCOPES, Customer, CustomerKind
 from scudo.identity.persons import AskVault, PersonFacts
 from scudo.identity.store import Clients, IdentityStore, issue_token, revoke_token
@@ -24,8 +26,10 @@ __all__ = [
     "Clients",
     "Customer",
     "CustomerKind",
+    "DeviceKey",
     "IdentityStore",
     "PersonFacts",
+    "Proofs",
     "RegisterCustomer",
     "Registry",
     "client_kinds",
@@ -38,6 +42,7 @@ __all__ = [
     "partners",
     "passkeys",
     "persons",
+    "places",
     "queries",
     "revoke_token",
     "routes",

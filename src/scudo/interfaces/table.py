@@ -171,6 +171,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
     policy, access = load_policy(), load_access_policy()
     passages = Passages(access, FeatureState(access.features))
     rooms = Rooms(policy, FeatureState(policy.features), passages)
+    office = _no_office()
     ports = Ports(
         submit=_no_writer,
         reads=_no_database,
@@ -191,13 +192,14 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
                 environment=partners.Environment.SANDBOX,
                 clock=lambda: 0,
                 note=lambda _act: None,
+                proofs=office.proofs,
             ),
             submit=_no_writer,
             record=_no_record,
             audience=frozenset(),
             tokens=Tokeniser(bytes(32)),
         ),
-        customers=_no_office(),
+        customers=office,
         flagged=rooms.flags,
         flag_reader=flags.FlagReader(flags.FlagProvider(rooms.flags)),
         edge=rooms.edge_limits,

@@ -11,6 +11,7 @@ for which purposes, is declared in `model`.
 
 from scudo.vault import errors, events
 from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, TextKept, Why
+from scudo.vault.callers import CallerList
 from scudo.vault.client import AsyncVaultClient, VaultClient
 from scudo.vault.custody import Clock, Custody, Limits
 from scudo.vault.database import Database
@@ -36,6 +37,8 @@ from scudo.vault.keystore import (
     KeyStore,
     SigningSeed,
 )
+from scudo.vault.network import Hop
+from scudo.vault.reaching import PROTOCOL, Address, RemoteVault
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.server import Peers, listening
 from scudo.vault.texts import TextSignal, VaultTexts
@@ -75,10 +78,13 @@ __all__ = [
     "ED25519",
     "ML_DSA_65",
     "OPERATIONAL_FILE",
+    "PROTOCOL",
     "REFUSALS",
     "ROOT_FILE",
     "TEXT_CHARACTERS_MAX",
+    "Address",
     "AsyncVaultClient",
+    "CallerList",
     "Clock",
     "CommitRoot",
     "Custody",
@@ -91,6 +97,7 @@ __all__ = [
     "FindPerson",
     "FindToken",
     "Folder",
+    "Hop",
     "KeepTexts",
     "KeyKeeper",
     "KeyStore",
@@ -107,6 +114,7 @@ __all__ = [
     "ReadCard",
     "ReadFields",
     "ReadText",
+    "RemoteVault",
     "Request",
     "RootPresent",
     "RotateOperational",

@@ -44,9 +44,11 @@ from scudo.fabric.web.wire import (
     Int64,
     PageLimit,
     decode_cursor,
+    demand_reference,
     encode_cursor,
     id_text,
     is_idempotency_key,
+    reference_text,
 )
 
 __all__ = [
@@ -81,12 +83,14 @@ __all__ = [
     "Submit",
     "WebRefusal",
     "decode_cursor",
+    "demand_reference",
     "encode_cursor",
     "encode_problem",
     "errors",
     "id_text",
     "is_idempotency_key",
     "problem_of",
+    "reference_text",
     "sender_of",
     "show_sender",
     "status_of",

@@ -22,6 +22,7 @@ from scudo.identity.operators.wire import (
     GivenAnswer,
     OperatorReason,
     Reason,
+    reason_of,
     show_operator,
 )
 from scudo.identity.passkeys import AssertionInvalid, authentication_options, read_assertion
@@ -93,7 +94,7 @@ class _Desk:
         change = approvals.canonical(body.change).encode()
         self.approved.spare(body.kind, change, call.arrival.network)
         command = approvals.Propose(
-            call.client.id, body.kind, change, body.reason, body.is_emergency
+            call.client.id, body.kind, change, reason_of(call), body.is_emergency
         )
         return await web.submitted(self.submit, command, call)
 
@@ -150,7 +151,7 @@ class _Desk:
 
     async def reject(self, call: web.Call) -> web.Reply:
         number = ids.parse(Prefix.APPROVAL, call.path["approval_id"], field="approval_id")
-        command = approvals.Reject(call.client.id, number, call.body.reason)
+        command = approvals.Reject(call.client.id, number, reason_of(call))
         return await web.submitted(self.submit, command, call)
 
     async def withdraw(self, call: web.Call) -> web.Reply:
@@ -219,6 +220,7 @@ def _proposals(desk: _Desk) -> tuple[web.Operation, ...]:
                 _errors.SelfServed,
                 *_OF_CHANGES,
                 *desk.approved.refusals,
+                web.errors.ReferenceUnfit,
                 *web.SUBMIT_REFUSALS,
             ),
         ),
@@ -328,6 +330,7 @@ def _decisions(desk: _Desk) -> tuple[web.Operation, ...]:
                 *ending,
                 _errors.ApprovedByProposer,
                 OperatorNotFound,
+                web.errors.ReferenceUnfit,
                 *web.SUBMIT_REFUSALS,
             ),
         ),

@@ -27,7 +27,7 @@ from scudo.identity.partners.model import (
     Partner,
     Tier,
 )
-from scudo.identity.partners.tokens import Doorkeeper, Note, Proofs
+from scudo.identity.partners.tokens import Doorkeeper, Note
 
 __all__ = [
     "PARTNER_SCOPES",
@@ -43,7 +43,6 @@ __all__ = [
     "Partner",
     "PartnerChanges",
     "Partners",
-    "Proofs",
     "RegisterPartner",
     "RetirePartnerCertificate",
     "RetirePartnerKey",

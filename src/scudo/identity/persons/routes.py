@@ -191,7 +191,8 @@ class _Desk:
         return web.Reply(200, PersonMatches(shown))
 
     async def erase_person(self, call: web.Call) -> web.Reply:
-        customer, reason = await self._customer_of(call), call.query.reason
+        reason = web.demand_reference(call.query.reason, field="reason")
+        customer = await self._customer_of(call)
         erased = await self.ask(vault.ErasePerson(customer, actor_of(call), reason))
         await self._tell(RecordPersonErased(customer, erased.at, reason), call)
         shown = ids.show(Prefix.CUSTOMER, customer)
