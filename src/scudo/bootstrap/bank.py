@@ -261,7 +261,12 @@ def _consumers(conveyor: Conveyor) -> tuple[Consumer, ...]:
         return await _queue(conveyor, command, key=key, background=True)
 
     watching = anomalies.Anomalies(
-        act, anomalies.load_thresholds(), readers={payments.events.PaymentReleased: _release}
+        act,
+        anomalies.load_thresholds(),
+        readers={
+            payments.events.PaymentReleased: _release,
+            decisions.events.ListEntrySet: _spared,
+        },
     )
     return (Alerts(), Rescoring(act), trail.ActIndex(), watching)
 
@@ -270,13 +275,32 @@ def _release(recorded: Recorded) -> anomalies.Conduct:
     """To release a held payment overrides what the gate decided."""
     event = recorded.event
     assert isinstance(event, payments.events.PaymentReleased), "it reads nothing else"
+    kind, number = web.sender_of(recorded.client)
     return anomalies.Conduct(
-        actor=recorded.client,
-        actor_kind=web.PrincipalKind.CLIENT,
+        actor=number,
+        actor_kind=kind,
         act="payments.release",
         result=DONE,
         reason=event.reason_code,
         of_person=True,
+        at=recorded.ordered_at,
+    )
+
+
+def _spared(recorded: Recorded) -> anomalies.Conduct | None:
+    """To put something on the allow list overrides what rules say, for as long as it stands."""
+    event = recorded.event
+    assert isinstance(event, decisions.events.ListEntrySet), "it reads nothing else"
+    if event.listed != decisions.lists.ListName.ALLOW:
+        return None
+    kind, number = web.sender_of(recorded.client)
+    return anomalies.Conduct(
+        actor=number,
+        actor_kind=kind,
+        act="decisions.override_rules",
+        result=DONE,
+        reason="",
+        of_person=False,
         at=recorded.ordered_at,
     )
 

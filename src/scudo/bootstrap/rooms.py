@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo import decisions, governance, identity, ledger, payments, vault
+from scudo.bootstrap.changing import APPROVING, Changed
 from scudo.decisions import PASSAGES, FeatureState, Gatekeeper, Passages, Policy, Rescore
 from scudo.fabric import (
     Answer,
@@ -38,6 +39,7 @@ from scudo.ledger import (
 )
 from scudo.payments import (
     ON_PAYMENT,
+    REFUNDS_KIND,
     Acts,
     AnswerChallenge,
     AuthoriseCard,
@@ -45,11 +47,13 @@ from scudo.payments import (
     Capture,
     ConfirmPayment,
     ExpirePayment,
+    Overrides,
     Pay,
     Payments,
     PaymentStore,
     PayWithText,
     RaiseAuthorisation,
+    Refunding,
     ReleasePayment,
     Reverse,
 )
@@ -93,6 +97,7 @@ CATALOGUE: Final = EventCatalogue(
             identity.persons.events,
             governance.approvals.events,
             governance.flags.events,
+            governance.edge_limits.events,
             operators.events,
             ledger.events,
             decisions.events,
@@ -183,8 +188,16 @@ class Rooms:
         self.registry = Registry()
         self.gatekeeper = Gatekeeper(policy, state)
         self.passages = passages
-        self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
+        self.lists = decisions.lists.Lists()
+        self.payments = Payments(
+            book=self.book,
+            registry=self.registry,
+            gatekeeper=self.gatekeeper,
+            lists=self.lists,
+        )
         self.customers = identity.customers.CustomerKeeper(self.registry, gates=passages)
+        self._acts = Acts(self.payments, self.customers.step_ups)
+        self.refunding = Refunding(self.payments)
         self.mandates = Mandates()
         self.partners = identity.partners.Partners()
         self._ledger = Ledger(self.book, self.mandates)
@@ -195,8 +208,15 @@ class Rooms:
         self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
         self.flags = governance.flags.Flags()
-        kinds = self.flags.kinds
-        self.authority = operators.make_authority(party=party, gates=passages, kinds=kinds)
+        self.edge_limits = governance.edge_limits.EdgeLimits()
+        changed = Changed(
+            mandates=self.mandates,
+            partners=self.partners,
+            overrides=Overrides(self.payments, self._acts.release),
+            refunding=self.refunding,
+            others=(self.flags, self.edge_limits, self.lists),
+        )
+        self.authority = changed.authority(party=party, gates=passages)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         own = (self._identity_store, self._ledger_store, self._payment_store)
@@ -205,8 +225,15 @@ class Rooms:
         self._decided = _References()
         self.known_until = 0
         self._is_behind = False
-        acts = Acts(self.payments, self.customers.step_ups)
-        self._handlers: dict[type[Command], Callable[[Any, Entry], Answer]] = {
+        self._handlers = self._work()
+        for keeper in self._keepers:
+            self._handlers.update(keeper.handlers)
+        changed.guard(self.authority.ways, self._handlers)
+
+    def _work(self) -> dict[type[Command], Callable[[Any, Entry], Answer]]:
+        """What works on the commands of rooms whose state is tables."""
+        acts = self._acts
+        return {
             RegisterCustomer: self.registry.register,
             OpenAccount: self._open_account,
             CloseAccount: self._ledger.close_account,
@@ -228,14 +255,13 @@ class Rooms:
             RecordActs: record_acts,
             anomalies.TellAnomaly: anomalies.tell_anomaly,
         }
-        for keeper in self._keepers:
-            self._handlers.update(keeper.handlers)
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
         mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
-        own = (self.flags, self.customers, self.partners, identity.PersonFacts())
-        return (*mine, *own, *self.authority.keepers)
+        own = (self.customers, self.partners, identity.PersonFacts())
+        set_by_two = (self.flags, self.edge_limits, self.refunding, self.lists)
+        return (*mine, *own, *set_by_two, *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""
@@ -275,6 +301,8 @@ class Rooms:
         wanted = prepared = self._prepared = _References()
         for command in commands:
             wanted.collect(command)
+            if isinstance(command, APPROVING):
+                wanted.payments.update(self.authority.approvals.concerns(command))
         expiring, known_until = self._ask_expiring(lookup, until), self.known_until
         # A few times: a payment has a command and a hold, a hold its accounts, these an owner.
         while self._records.ask(lookup, self._recorded(commands)) or wanted or expiring is not None:
@@ -301,6 +329,9 @@ class Rooms:
         for command in commands:
             if isinstance(command, ConfirmPayment):
                 yield from self.customers.step_up(command.step_up)
+            elif isinstance(command, APPROVING):
+                for number in self.authority.approvals.concerns(command):
+                    yield REFUNDS_KIND, number
 
     def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":
         """Ask for what expires next, unless all that does soon after `until` is known."""
@@ -334,6 +365,7 @@ class Rooms:
         """What those refer to that have been found."""
         behind = _References()
         for number in found.payments:
+            behind.payments.update(self.refunding.orders_of(number))
             payment = self.payments.payments.get(number)
             if payment is not None:
                 behind.accounts.update((payment.debit_account, payment.credit_account))

@@ -214,6 +214,10 @@ class AsyncClient(AsyncTransport):
         """List feature flags with what they are now."""
         return await self._send("GET", "/v1/flags", answer=types.FlagList)
 
+    async def get_edge_limits(self) -> types.EdgeLimitsView:
+        """Show what the edge accepts: tiers, networks, shapes."""
+        return await self._send("GET", "/v1/edge-limits", answer=types.EdgeLimitsView)
+
     async def register_customer(
         self,
         body: types.NewCustomer,
@@ -741,7 +745,7 @@ class AsyncClient(AsyncTransport):
         idempotency_key: str | None = None,
         ordered_at: int | None = None,
     ) -> types.PartnerBody:
-        """Change what a partner may."""
+        """Narrow what a partner may; two people widen it (set_partner_limits)."""
         return await self._send(
             "PUT",
             f"/v1/partners/{path_part(partner_id)}/limits",
@@ -1211,7 +1215,7 @@ class AsyncClient(AsyncTransport):
         idempotency_key: str | None = None,
         ordered_at: int | None = None,
     ) -> types.MandateBody:
-        """Approve a mandate, or another version of one."""
+        """Approve a mandate alone, until two people could (approve_mandate)."""
         return await self._send(
             "POST",
             "/v1/mandates",
@@ -1253,6 +1257,10 @@ class AsyncClient(AsyncTransport):
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor
+
+    async def list_list_entries(self) -> types.ListEntries:
+        """List what stands on the lists that rules ask."""
+        return await self._send("GET", "/v1/lists", answer=types.ListEntries)
 
     async def pay(
         self,
@@ -1389,6 +1397,30 @@ class AsyncClient(AsyncTransport):
             body=body,
             key=idempotency_key,
             ordered_at=ordered_at,
+        )
+
+    async def refund_payment(
+        self,
+        payment_id: str,
+        body: types.NewRefund,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PaymentBody:
+        """Let money of a payment go back; above an amount, two people do."""
+        return await self._send(
+            "POST",
+            f"/v1/payments/{path_part(payment_id)}/refunds",
+            answer=types.PaymentBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def list_refunds(self, payment_id: str) -> types.RefundList:
+        """List the refunds of a payment."""
+        return await self._send(
+            "GET", f"/v1/payments/{path_part(payment_id)}/refunds", answer=types.RefundList
         )
 
     async def authorise_card(

@@ -13,6 +13,7 @@ from scudo.identity import (
     queries,
     routes,
 )
+from scudo.identity.clients import client_kinds
 from scudo.identity.commands import RegisterCustomer, Registry
 from scudo.identity.dpop import DeviceKey, Proofs
 from scudo.identity.model import SCOPES, Customer, CustomerKind
@@ -31,6 +32,7 @@ __all__ = [
     "Proofs",
     "RegisterCustomer",
     "Registry",
+    "client_kinds",
     "customers",
     "errors",
     "events",

@@ -197,11 +197,8 @@ def application(  # noqa: PLR0913 - one parameter per property
     registry.register(BankCollector(bank, auditor, watch))
     reader = flags.FlagReader(flags.FlagProvider(bank.rooms.flags))
     registry.register(EdgeCollector(site.tls, desk.doorkeeper, reader))
-    system = System(
-        readiness=functools.partial(_readiness, bank, site, watch, auditor),
-        registry=registry,
-        asyncapi=msgspec.json.encode(CATALOGUE.asyncapi(version=scudo.__version__)),
-    )
+    readiness = functools.partial(_readiness, bank, site, watch, auditor)
+    system = System(readiness=readiness, registry=registry, asyncapi=_asyncapi())
     ports = Ports(
         submit=submit,
         reads=bank.reads,
@@ -220,6 +217,8 @@ def application(  # noqa: PLR0913 - one parameter per property
         customers=office,
         flagged=bank.rooms.flags,
         flag_reader=reader,
+        edge=bank.rooms.edge_limits,
+        lists=bank.rooms.lists,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
@@ -234,9 +233,14 @@ def application(  # noqa: PLR0913 - one parameter per property
         registry=registry,
         trail=bank.requests,
         signatures=signature_check(desk.doorkeeper),
+        rules=bank.rooms.edge_limits.holding,
     )
     system.is_draining = lambda: served.is_draining
     return served
+
+
+def _asyncapi() -> bytes:
+    return msgspec.json.encode(CATALOGUE.asyncapi(version=scudo.__version__))
 
 
 async def _readiness(
@@ -268,6 +272,7 @@ def _edge(bank: Bank, operations: tuple[web.Operation, ...]) -> operators.Edge:
         # What comes of it is in the log, or the bank has said that it takes no work.
         bank.queue(command).add_done_callback(lambda told: told.cancelled() or told.exception())
 
+    bank.rooms.edge_limits.know(operation.name for operation in operations)
     edge = operators.Edge(bank.rooms.authority.staff, now=now_us, tell=tell)
     edge.know(operations)
     return edge

@@ -13,10 +13,10 @@ from psycopg.rows import TupleRow
 
 import scudo
 from scudo import decisions, fabric, identity, ledger, payments
-from scudo.bootstrap import CATALOGUE
-from scudo.decisions import Policy, load_policy
+from scudo.bootstrap import CATALOGUE, Rooms
+from scudo.decisions import FeatureState, Passages, Policy, load_access_policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
-from scudo.governance import Act, Recorder, Shut, callbacks, flags, trail
+from scudo.governance import Act, Recorder, callbacks, edge_limits, flags, trail
 from scudo.identity import AskVault, Clients, operators, partners, passkeys
 from scudo.interfaces.http import Check, System, openapi_document
 from scudo.kernel import micros
@@ -48,6 +48,8 @@ class Ports:
         customers: serves customers themselves.
         flagged: what was approved for feature flags.
         flag_reader: evaluates them for requests.
+        edge: what the edge accepts.
+        lists: what rules ask.
     """
 
     submit: web.Submit
@@ -67,6 +69,8 @@ class Ports:
     customers: identity.customers.Office
     flagged: flags.Flags
     flag_reader: flags.FlagReader
+    edge: edge_limits.EdgeLimits
+    lists: decisions.lists.Lists
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -86,8 +90,14 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         ),
         *trail.operations(reads=reads, record=ports.record),
         *flags.operations(flags=ports.flagged, reads=reads, clock=clock),
+        *edge_limits.operations(limits=ports.edge, reads=reads),
         *identity.routes.operations(
-            submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
+            submit=submit,
+            reads=reads,
+            writes=ports.writes,
+            clients=ports.clients,
+            clock=clock,
+            ways=ports.authority.ways,
         ),
         *identity.persons.routes.operations(
             submit=submit,
@@ -106,6 +116,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             owner_refusals=(identity.errors.CustomerNotFound,),
         ),
         *decisions.routes.operations(reads=reads, policy_of=ports.policy_of),
+        *decisions.lists.operations(lists=ports.lists, reads=reads, clock=clock),
         *payments.routes.operations(
             submit=submit,
             reads=reads,
@@ -157,7 +168,10 @@ def describe_without_bank() -> dict[str, Any]:
 def operations_without_bank() -> tuple[web.Operation, ...]:
     """List the operations that every bank serves, to be described and not called."""
     system = System(readiness=_no_checks, registry=CollectorRegistry(), asyncapi=b"{}")
-    flagged, office = flags.Flags(), _no_office()
+    policy, access = load_policy(), load_access_policy()
+    passages = Passages(access, FeatureState(access.features))
+    rooms = Rooms(policy, FeatureState(policy.features), passages)
+    office = _no_office()
     ports = Ports(
         submit=_no_writer,
         reads=_no_database,
@@ -168,15 +182,13 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         vault=_no_vault,
         keep_text=payments.routes.keep_nothing,
         record=_no_record,
-        policy_of=lambda _hash: load_policy(),
-        callbacks=callbacks.Callbacks(),
+        policy_of=rooms.policy_of,
+        callbacks=rooms.callbacks,
         callback_secrets=callbacks.HeldSecrets(bytes(32)),
-        authority=operators.make_authority(
-            party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=flagged.kinds
-        ),
+        authority=rooms.authority,
         partner_tokens=partners.TokenDesk(
             doorkeeper=partners.Doorkeeper(
-                partners.Partners(),
+                rooms.partners,
                 environment=partners.Environment.SANDBOX,
                 clock=lambda: 0,
                 note=lambda _act: None,
@@ -188,8 +200,10 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
             tokens=Tokeniser(bytes(32)),
         ),
         customers=office,
-        flagged=flagged,
-        flag_reader=flags.FlagReader(flags.FlagProvider(flagged)),
+        flagged=rooms.flags,
+        flag_reader=flags.FlagReader(flags.FlagProvider(rooms.flags)),
+        edge=rooms.edge_limits,
+        lists=rooms.lists,
     )
     return (*system.operations(), *room_operations(ports))
 

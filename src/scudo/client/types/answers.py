@@ -102,6 +102,13 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_cursor: str | None
 
 
+class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often one network may ask for one operation that needs no token."""
+
+    per_s: int
+    burst_s: int
+
+
 class AnswerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a request was answered: the status, and the body as it was."""
 
@@ -318,6 +325,45 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     elapsed_us: tuple[int, int, int]
 
 
+class Tier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much a partner of a tier may ask.
+
+    Attributes:
+        operations: narrower rates by the operation's name.
+    """
+
+    reads_per_s: int
+    moves_per_s: int
+    burst_s: int
+    operations: dict[str, int] = {}
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is refused before anything of a request is believed.
+
+    Attributes:
+        denied_networks: as `ipaddress` reads them.
+        headers_max: lines of headers.
+        header_bytes_max: of one header's value.
+    """
+
+    denied_networks: tuple[str, ...] = ()
+    headers_max: int = 64
+    header_bytes_max: int = 8192
+    path_bytes_max: int = 1024
+    query_bytes_max: int = 4096
+
+
+class EdgeLimitsView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the edge accepts; without an approval it is the shipped file."""
+
+    tiers: dict[str, Tier]
+    networks: dict[str, Allowance]
+    filters: Filters
+    set_at: str | None
+    approval_id: str | None
+
+
 class ElevationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A role that somebody has, or had, for a time."""
 
@@ -459,6 +505,25 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict: str
 
 
+class ListEntryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that stands on a list, or did: who wanted it is in the approval."""
+
+    listed: Literal["allow", "deny", "watch"]
+    member: str
+    value: str
+    until: str
+    is_over: bool
+    reason: str
+    set_at: str
+    approval_id: str
+
+
+class ListEntries(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All entries, by when they were set."""
+
+    items: tuple[ListEntryView, ...]
+
+
 class Live(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The process runs."""
 
@@ -489,6 +554,7 @@ class MandateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     valid_from: str | None
     valid_to: str | None
     approved_by: str | None
+    approval_id: str | None
 
 
 class MandateList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -711,6 +777,13 @@ class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Codes that are each good once; shown this once."""
 
     recovery_codes: tuple[str, ...]
+
+
+class RefundList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Payments that refund a payment, oldest first; `refund_of`: what it refunds itself."""
+
+    items: tuple[PaymentView, ...]
+    refund_of: str | None
 
 
 class RequestView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

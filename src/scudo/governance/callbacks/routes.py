@@ -1,7 +1,7 @@
 """HTTP operations of callbacks: those that others call, and those that keep their keys."""
 
 import contextlib
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Final
@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from scudo.fabric import Tokens, web
+from scudo.governance import approvals
 from scudo.governance.acts import Act, Recorder
 from scudo.governance.callbacks.errors import (
     CallbackForged,
@@ -22,17 +23,20 @@ from scudo.governance.callbacks.errors import (
 )
 from scudo.governance.callbacks.inventory import INVENTORY, Callback
 from scudo.governance.callbacks.keeping import (
-    AddCallbackKey,
     CallbackKey,
     Callbacks,
     RevokeCallbackKey,
     find_callback,
 )
+from scudo.governance.callbacks.kinds import (
+    CallbackKeyChange,
+    Overlap,
+    PublicText,
+    key_command,
+)
 from scudo.governance.callbacks.sharing import Secrets, demand_sender
 from scudo.governance.callbacks.signing import (
-    PUBLIC_PREFIX,
     SECRET_PREFIX,
-    Algorithm,
     read_signed,
 )
 from scudo.kernel import SECOND_US, Prefix, Refusal, ids, micros, rfc3339
@@ -41,22 +45,23 @@ from scudo.vault import VaultQuota, VaultUnavailable
 _TAG: Final = "callbacks"
 _FIRST_REFUSAL: Final = 400
 _CREATED: Final = 201
-_PUBLIC_BYTES: Final = 32
 #: Refusals of one callback that are recorded as acts within a minute; strangers can make any
 #: number, and must not fill the log with them. All are counted.
 _TOLD_MAX: Final = 60
 _MINUTE_US: Final = 60 * SECOND_US
 
 KeyIdText = Annotated[str, web.id_text(Prefix.EVENT)]
-#: Up to thirty days for the other side to change over.
-Overlap = Annotated[int, msgspec.Meta(ge=0, le=30 * 86_400)]
 
 
 class NewCallbackKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A further key: the sender's public one, or none for a shared secret of the bank's making."""
+    """A further key: the sender's public one, or none for a shared secret of the bank's making.
+
+    From when on there are two people to decide on it, it names their approval.
+    """
 
     overlap_s: Overlap
-    public_key: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    public_key: PublicText | None = None
+    approval_id: Annotated[str, web.id_text(Prefix.APPROVAL)] | None = None
 
 
 class CallbackKeyView(msgspec.Struct, frozen=True):
@@ -162,6 +167,7 @@ class CallbackDesk:
             answers={200: dict},
             body=callback.body,
             is_raw=True,
+            network_limit=_TAG,
             example=callback.example,
             refusals=(
                 CallbackForged,
@@ -235,15 +241,15 @@ class CallbackDesk:
         """
         callback = find_callback(call.path["callback"])
         body: NewCallbackKey = call.body
-        public = b"" if body.public_key is None else _public(body.public_key)
-        algorithm = Algorithm.ED25519 if public else Algorithm.HMAC
-        if algorithm not in callback.algorithms:
-            message = f"{callback.name} is not signed by {algorithm}"
-            raise CallbackKeyMalformed(message, field="public_key")
+        approval = 0
+        if body.approval_id is not None:
+            approval = ids.parse(Prefix.APPROVAL, body.approval_id, field="approval_id")
+        change = CallbackKeyChange(callback.name, body.overlap_s, body.public_key)
+        command = key_command(change, approval=approval)
+        public, algorithm = command.public, command.algorithm
         if not public:
             # The keys before it may end at once: not for one whose secret cannot be told.
             await self.secrets.demand_there()
-        command = AddCallbackKey(callback.number, algorithm, public, body.overlap_s)
         reply = await web.submitted(self.submit, command, call)
         if reply.status != _CREATED:
             return reply
@@ -270,18 +276,6 @@ def _decoded(decode: Callable[[bytes], msgspec.Struct], body: bytes) -> msgspec.
         # The decoder's own words may quote what was sent.
         message = "the body is not as it was agreed"
         raise CallbackUnreadable(message) from error
-
-
-def _public(text: str) -> bytes:
-    encoded = text.removeprefix(PUBLIC_PREFIX)
-    try:
-        public = b64decode(encoded.encode("ascii"), validate=True)
-    except ValueError:
-        public = b""
-    if not text.startswith(PUBLIC_PREFIX) or len(public) != _PUBLIC_BYTES:
-        message = "this is not whpk_ and the Base64 of 32 bytes"
-        raise CallbackKeyMalformed(message, field="public_key")
-    return public
 
 
 def _key(key: CallbackKey) -> CallbackKeyView:
@@ -321,6 +315,10 @@ def operations(desk: CallbackDesk) -> tuple[web.Operation, ...]:
                 CallbackUnknown,
                 VaultQuota,
                 VaultUnavailable,
+                approvals.errors.ApprovalNotFound,
+                approvals.errors.ApprovalUnfit,
+                approvals.errors.SecondPersonNeeded,
+                ids.IdMalformed,
                 *web.SUBMIT_REFUSALS,
             ),
         ),
