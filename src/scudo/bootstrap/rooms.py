@@ -23,7 +23,16 @@ from scudo.fabric import (
     Store,
 )
 from scudo.governance import Mandates, RecordActs, anomalies, record_acts
-from scudo.identity import IdentityStore, RegisterCustomer, Registry, operators, passkeys
+from scudo.identity import (
+    RELATIONSHIP_KIND,
+    EndRelationship,
+    IdentityStore,
+    RegisterCustomer,
+    Registry,
+    Relationships,
+    operators,
+    passkeys,
+)
 from scudo.kernel import SECOND_US, Refusal
 from scudo.ledger import (
     Book,
@@ -92,6 +101,7 @@ CATALOGUE: Final = EventCatalogue(
             identity.persons.events,
             governance.approvals.events,
             governance.flags.events,
+            governance.retention.events,
             operators.events,
             ledger.events,
             decisions.events,
@@ -110,10 +120,18 @@ class _References:
     payments: set[int] = field(default_factory=set)
     customers: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    owners: set[int] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
-        return bool(self.accounts or self.holds or self.payments or self.customers or self.names)
+        return bool(
+            self.accounts
+            or self.holds
+            or self.payments
+            or self.customers
+            or self.names
+            or self.owners
+        )
 
     def collect(self, command: Command) -> None:  # noqa: C901, PLR0912 - one case per kind
         """Add what one command refers to."""
@@ -132,6 +150,9 @@ class _References:
                         self._collect_movement(movement)
             case OpenAccount():
                 self.customers.add(command.owner)
+            case EndRelationship():
+                self.customers.add(command.customer)
+                self.owners.add(command.customer)
             case CloseAccount():
                 self.accounts.add(command.account)
             case RegisterCustomer():
@@ -194,7 +215,13 @@ class Rooms:
         self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
         self.flags = governance.flags.Flags()
-        kinds = self.flags.kinds
+        self.retention = governance.retention.Retention(
+            is_customer=lambda number: number in self.registry.customers
+        )
+        self.relationships = Relationships(
+            self.registry, has_open_account=self.book.has_open_account
+        )
+        kinds = (*self.flags.kinds, *self.retention.kinds)
         self.authority = operators.make_authority(party=party, gates=passages, kinds=kinds)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
@@ -235,8 +262,9 @@ class Rooms:
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
-        own = (self.flags, self.customers, self.partners, identity.PersonFacts())
+        mine = (self.mandates, self.callbacks, self.controls, self.vault_keys, self.retention)
+        facts = identity.PersonFacts(self.relationships, self.customers)
+        own = (self.flags, self.customers, self.partners, self.relationships, facts)
         return (*mine, *own, *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:
@@ -275,14 +303,17 @@ class Rooms:
         self._decided = earlier
         self._records.prepare()
         wanted = prepared = self._prepared = _References()
+        find_approval = self.authority.approvals.register.get
         for command in commands:
             wanted.collect(command)
+            wanted.customers.update(self.retention.customers_of(command, find_approval))
         expiring, known_until = self._ask_expiring(lookup, until), self.known_until
         # A few times: a payment has a command and a hold, a hold its accounts, these an owner.
         while self._records.ask(lookup, self._recorded(commands)) or wanted or expiring is not None:
             self._payment_store.ask(lookup, wanted.payments)
             self._ledger_store.ask_holds(lookup, wanted.holds)
             self._ledger_store.ask_accounts(lookup, wanted.accounts)
+            self._ledger_store.ask_accounts_of(lookup, wanted.owners)
             self._identity_store.ask(lookup, numbers=wanted.customers, references=wanted.names)
             prepared.holds |= wanted.holds
             prepared.payments |= wanted.payments
@@ -303,6 +334,8 @@ class Rooms:
         for command in commands:
             if isinstance(command, ConfirmPayment):
                 yield from self.customers.step_up(command.step_up)
+            elif isinstance(command, OpenAccount):
+                yield RELATIONSHIP_KIND, command.owner
 
     def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":
         """Ask for what expires next, unless all that does soon after `until` is known."""
@@ -362,6 +395,7 @@ class Rooms:
 
     def _open_account(self, command: OpenAccount, entry: Entry) -> Answer:
         self.registry.customer(command.owner)
+        self.relationships.demand(command.owner)
         return self._ledger.open_account(command, entry)
 
     def refuse(self, command: Command, refusal: Refusal, entry: Entry) -> None:

@@ -214,6 +214,10 @@ class AsyncClient(AsyncTransport):
         """List feature flags with what they are now."""
         return await self._send("GET", "/v1/flags", answer=types.FlagList)
 
+    async def get_retention(self) -> types.Report:
+        """Show how long what is kept, what the last run found, and legal holds."""
+        return await self._send("GET", "/v1/retention", answer=types.Report)
+
     async def register_customer(
         self,
         body: types.NewCustomer,
@@ -259,6 +263,24 @@ class AsyncClient(AsyncTransport):
         """Show a customer."""
         return await self._send(
             "GET", f"/v1/customers/{path_part(customer_id)}", answer=types.CustomerView
+        )
+
+    async def end_relationship(
+        self,
+        customer_id: str,
+        body: types.Ending,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.RelationshipBody:
+        """End the relationship with a customer whose accounts are closed."""
+        return await self._send(
+            "POST",
+            f"/v1/customers/{path_part(customer_id)}/ending",
+            answer=types.RelationshipBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
         )
 
     async def issue_client(

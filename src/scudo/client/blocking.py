@@ -207,6 +207,10 @@ class Client(Transport):
         """List feature flags with what they are now."""
         return self._send("GET", "/v1/flags", answer=types.FlagList)
 
+    def get_retention(self) -> types.Report:
+        """Show how long what is kept, what the last run found, and legal holds."""
+        return self._send("GET", "/v1/retention", answer=types.Report)
+
     def register_customer(
         self,
         body: types.NewCustomer,
@@ -251,6 +255,24 @@ class Client(Transport):
         """Show a customer."""
         return self._send(
             "GET", f"/v1/customers/{path_part(customer_id)}", answer=types.CustomerView
+        )
+
+    def end_relationship(
+        self,
+        customer_id: str,
+        body: types.Ending,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.RelationshipBody:
+        """End the relationship with a customer whose accounts are closed."""
+        return self._send(
+            "POST",
+            f"/v1/customers/{path_part(customer_id)}/ending",
+            answer=types.RelationshipBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
         )
 
     def issue_client(

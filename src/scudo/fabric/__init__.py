@@ -58,6 +58,7 @@ from scudo.fabric.records import (
     find_record,
     list_records,
     newest_records,
+    page_records,
     read_record,
 )
 from scudo.fabric.rows import (
@@ -145,6 +146,7 @@ __all__ = [
     "migration",
     "newest_entries",
     "newest_records",
+    "page_records",
     "postgres",
     "queries",
     "read_images",

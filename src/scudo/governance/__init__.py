@@ -8,6 +8,7 @@ from scudo.governance import (
     controls,
     events,
     flags,
+    retention,
     trail,
 )
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
@@ -104,5 +105,6 @@ __all__ = [
     "prove_entry",
     "prove_growth",
     "record_acts",
+    "retention",
     "trail",
 ]

@@ -21,6 +21,7 @@ SCOPES: Final = frozenset(
         "callbacks:write",
         "audit:read",
         "flags:read",
+        "retention:read",
         "events:read",
         "clients:write",
         "partners:read",
@@ -29,6 +30,7 @@ SCOPES: Final = frozenset(
         "persons:read",
         "persons:write",
         "persons:erase",
+        "persons:export",
         "cards:read",
         "cards:write",
     }

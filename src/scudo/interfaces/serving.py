@@ -42,6 +42,7 @@ from scudo.interfaces.http import (
 )
 from scudo.interfaces.measures import BankCollector, EdgeCollector
 from scudo.interfaces.recounting import AuditorProcess
+from scudo.interfaces.retaining import retained
 from scudo.interfaces.table import Ports, describe, room_operations
 from scudo.interfaces.watching import VaultWatch, watched
 from scudo.vault import AsyncVaultClient, VaultUnavailable
@@ -100,6 +101,7 @@ async def _serve(
             party=passkeys.RelyingParty(settings.passkey_domain, "Scudo", settings.origins),
         ) as bank,
         watched(bank, vault) as watch,
+        retained(bank, settings, vault_port(trust.vault)),
     ):
         auditor = AuditorProcess(settings, dsn=bank.dsn.read, alarm=lambda bad: _alarm(bank, bad))
         office = customers_office(
@@ -219,6 +221,7 @@ def application(  # noqa: PLR0913 - one parameter per property
         customers=office,
         flagged=bank.rooms.flags,
         flag_reader=reader,
+        retention=bank.rooms.retention,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))

@@ -16,7 +16,7 @@ from scudo import decisions, fabric, identity, ledger, payments
 from scudo.bootstrap import CATALOGUE
 from scudo.decisions import Policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
-from scudo.governance import Act, Recorder, Shut, callbacks, flags, trail
+from scudo.governance import Act, Recorder, Shut, callbacks, flags, retention, trail
 from scudo.identity import AskVault, Clients, operators, partners, passkeys
 from scudo.interfaces.http import Check, System, openapi_document
 from scudo.kernel import micros
@@ -47,6 +47,7 @@ class Ports:
         customers: serves customers themselves.
         flagged: what was approved for feature flags.
         flag_reader: evaluates them for requests.
+        retention: rules for how long what is kept, and legal holds.
     """
 
     submit: web.Submit
@@ -65,6 +66,7 @@ class Ports:
     customers: identity.customers.Office
     flagged: flags.Flags
     flag_reader: flags.FlagReader
+    retention: retention.Retention
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -84,6 +86,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
         ),
         *trail.operations(reads=reads, record=ports.record),
         *flags.operations(flags=ports.flagged, reads=reads, clock=clock),
+        *retention.operations(retention=ports.retention, clock=clock),
         *identity.routes.operations(
             submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
         ),
@@ -93,6 +96,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             ask=ports.vault,
             record=ports.record,
             tokens=ports.tokeniser,
+            held=lambda: ports.retention.held(micros(clock())),
         ),
         *_operator_operations(ports),
         *partners.routes.operations(submit=submit, reads=reads, tokens=ports.partner_tokens),
@@ -101,7 +105,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             submit=submit,
             reads=reads,
             clock=clock,
-            owner_refusals=(identity.errors.CustomerNotFound,),
+            owner_refusals=(identity.errors.CustomerNotFound, identity.errors.RelationshipOver),
         ),
         *decisions.routes.operations(reads=reads, policy_of=ports.policy_of),
         *payments.routes.operations(
@@ -153,7 +157,7 @@ def describe_without_bank() -> dict[str, Any]:
 def operations_without_bank() -> tuple[web.Operation, ...]:
     """List the operations that every bank serves, to be described and not called."""
     system = System(readiness=_no_checks, registry=CollectorRegistry(), asyncapi=b"{}")
-    flagged = flags.Flags()
+    flagged, kept = flags.Flags(), retention.Retention(is_customer=_nobody)
     ports = Ports(
         submit=_no_writer,
         reads=_no_database,
@@ -167,7 +171,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         callbacks=callbacks.Callbacks(),
         callback_master=bytes(32),
         authority=operators.make_authority(
-            party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=flagged.kinds
+            party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=(*flagged.kinds, *kept.kinds)
         ),
         partner_tokens=partners.TokenDesk(
             doorkeeper=partners.Doorkeeper(
@@ -184,6 +188,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         customers=_no_office(),
         flagged=flagged,
         flag_reader=flags.FlagReader(flags.FlagProvider(flagged)),
+        retention=kept,
     )
     return (*system.operations(), *room_operations(ports))
 

@@ -5,6 +5,8 @@ payee's, a merchant's refund) is kept like any other. A customer's card is erase
 """
 
 import secrets
+from collections.abc import Sequence
+from datetime import date
 from typing import Final
 
 from psycopg.rows import TupleRow
@@ -88,6 +90,7 @@ class Cards:
             "sealed": seal(field_key(key, place), place, _text(number, expiry)),
             "first_six": number[:BIN_DIGITS],
             "last_four": number[-LAST_DIGITS:],
+            "expires_by": _expires_by(expiry),
         }
         made = await (await connection.execute(_SQL["add_card"], added)).fetchone()
         return None if made is None else int(made[0])
@@ -107,7 +110,8 @@ class Cards:
         key = self._ring.unwrap(key_id, card_key_place(key_id), unit=unit, wrapped=wrapped)
         place = _number_place(row, person or 0)
         again = seal(field_key(key, place), place, _text(*written), version=version_of(sealed) + 1)
-        await connection.execute(_SQL["renew_card"], {"id": card, "sealed": again})
+        renewed = {"id": card, "sealed": again, "expires_by": _expires_by(written[1])}
+        await connection.execute(_SQL["renew_card"], renewed)
         return int(card)
 
     async def show(self, card: int, person: int, *, read: Read) -> tuple[str, str]:
@@ -166,6 +170,16 @@ class Cards:
         )
         return int(rows[0][0]) if rows else None
 
+    async def list_of(self, person: int, *, read: Read) -> Sequence[tuple[int, str, str]]:
+        """A person's cards, oldest first: reference, first six digits, last four.
+
+        Raises:
+            VaultSealed: there are no keys.
+        """
+        self._ring.demand_open()
+        rows = await self._database.ask(_READS["list_cards"], {**read.row(), "person": person})
+        return [(row[0], row[1], row[2]) for row in rows]
+
     async def _row(self, card: int, *, operation: str, read: Read) -> TupleRow:
         asked = {**read.row(), "card": card, "operation": operation}
         rows = await self._database.ask(_READS["read_card"], asked)
@@ -176,6 +190,11 @@ class Cards:
 
 def _number_place(row: bytes, person: int) -> Place:
     return Place("card", "sealed", person, row)
+
+
+def _expires_by(expiry: str) -> date:
+    """The end of the year in which a card expires: as much as may be known without opening it."""
+    return date(max(int(expiry[:4]), date.min.year), 12, 31)
 
 
 def _text(number: str, expiry: str) -> bytes:

@@ -32,6 +32,7 @@ from scudo.vault.model import (
 )
 from scudo.vault.persons import Persons, Read
 from scudo.vault.quotas import Quotas
+from scudo.vault.retention import Ageing
 from scudo.vault.ring import Ring
 
 _log = structlog.get_logger("scudo.vault")
@@ -109,6 +110,7 @@ class Custody:
         self._ring = Ring(database, folder)
         self._persons = Persons(database, self._ring, keys, cache=self._cache, erasures=erasures)
         self._cards = Cards(database, self._ring, self._persons)
+        self._ageing = Ageing(database)
         database.attend_with(self._attend)
         self._handlers: dict[type, _Handler] = {
             wire.Status: self._status,
@@ -126,6 +128,10 @@ class Custody:
             wire.ShowCard: self._show_card,
             wire.ReadCard: self._read_card,
             wire.FindCard: self._find_card,
+            wire.ListCards: self._list_cards,
+            wire.ForgetReads: self._forget_reads,
+            wire.ForgetCards: self._forget_cards,
+            wire.CountKept: self._count_kept,
             wire.PrepareRoot: self._prepare_root,
             wire.PrepareDevelopmentRoot: self._prepare_development_root,
             wire.CommitRoot: self._commit_root,
@@ -327,6 +333,31 @@ class Custody:
         result = "absent" if card is None else "given"
         return answers.CardFound(card, tuple(_facts(subject, read, {CARD_NUMBER: result})))
 
+    async def _list_cards(self, request: wire.ListCards) -> answers.CardsListed:
+        demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
+        read = self._allow(request.why, 1)
+        found = await self._cards.list_of(request.person, read=read)
+        lines = tuple(answers.CardLine(*card) for card in found)
+        facts = _given(_Subject("list_cards", "person", request.person, (CARD_NUMBER,)), read)
+        return answers.CardsListed(lines, facts)
+
+    # ---- what goes by its age: also while sealed
+
+    async def _forget_reads(self, request: wire.ForgetReads) -> answers.Forgotten:
+        count = await self._ageing.forget_reads(request.before, request.held, request.most)
+        return answers.Forgotten(count)
+
+    async def _forget_cards(self, request: wire.ForgetCards) -> answers.Forgotten:
+        count = await self._ageing.forget_cards(request.before, request.held, request.most)
+        return answers.Forgotten(count)
+
+    async def _count_kept(self, request: wire.CountKept) -> answers.Kept:
+        return await self._ageing.count(
+            reads_before=request.reads_before,
+            cards_before=request.cards_before,
+            held=request.held,
+        )
+
     # ---- root and unit keys
 
     async def _prepare_root(self, request: wire.PrepareRoot) -> answers.RootPrepared:
@@ -391,9 +422,8 @@ class Custody:
 def _subject_of(request: wire.AnyRequest) -> _Subject | None:
     """What a read that is refused asked for; only declared names are repeated."""
     match request:
-        case wire.ReadFields():
-            names = tuple(name if name in FIELDS else "undeclared" for name in request.fields)
-            return _Subject("read", "person", request.person, names)
+        case wire.ReadFields() | wire.ListCards():
+            return _of_person(request)
         case wire.FindPerson() | wire.FindToken():
             is_declared = request.kind in FIELDS or request.kind in TOKEN_KINDS
             return _Subject("find", "person", 0, (request.kind if is_declared else "undeclared",))
@@ -405,6 +435,13 @@ def _subject_of(request: wire.AnyRequest) -> _Subject | None:
             return _Subject("find", "card", 0, (CARD_NUMBER,))
         case _:
             return None
+
+
+def _of_person(request: wire.ReadFields | wire.ListCards) -> _Subject:
+    if isinstance(request, wire.ListCards):
+        return _Subject("list_cards", "person", request.person, (CARD_NUMBER,))
+    names = tuple(name if name in FIELDS else "undeclared" for name in request.fields)
+    return _Subject("read", "person", request.person, names)
 
 
 def _found(persons: Sequence[int], kind: str, read: Read) -> tuple[answers.Fact, ...]:

@@ -400,6 +400,19 @@ class FlagList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     items: tuple[FlagView, ...]
 
 
+class HoldReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A legal hold; what it holds is not forgotten while it is in force."""
+
+    id: str
+    customer_id: str
+    authority: str
+    matter: str
+    placed_at: str | None
+    until: str | None
+    lifted_at: str | None
+    is_in_force: bool
+
+
 class InvitationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An invitation; its token is shown this once."""
 
@@ -699,6 +712,51 @@ class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Codes that are each good once; shown this once."""
 
     recovery_codes: tuple[str, ...]
+
+
+class RelationshipBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to a relationship that is over."""
+
+    customer_id: str
+    ended_at: str
+
+
+class RuleReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule, and what the last run that went through it found.
+
+    Attributes:
+        days: by jurisdiction; null is for ever, and `why` says why.
+        kept, due, held: how many there are; are due and still there; would be, but for a hold.
+        oldest_at: when the period of the oldest began.
+        last_done, last_done_at: how many the last run forgot; when one last forgot something.
+        result: of the last try: `done`, or the code of what stopped it; null if there was none.
+        is_overdue: whether something should be gone, or nobody has looked for two days.
+    """
+
+    name: str
+    says: str
+    classes: tuple[str, ...]
+    places: tuple[str, ...]
+    begins: str
+    action: str
+    days: dict[str, int] | None
+    why: str
+    ran_at: str | None
+    kept: int | None
+    oldest_at: str | None
+    due: int | None
+    held: int | None
+    last_done: int | None
+    last_done_at: str | None
+    result: str | None
+    is_overdue: bool
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All rules, and every legal hold there ever was, oldest first."""
+
+    rules: tuple[RuleReport, ...]
+    legal_holds: tuple[HoldReport, ...]
 
 
 class RequestView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,6 +9,7 @@ from scudo.governance.approvals.commands import (
     Propose,
     Reject,
     Withdraw,
+    proposed_change,
 )
 from scudo.governance.approvals.model import (
     HOUR_US,
@@ -49,4 +50,5 @@ __all__ = [
     "challenge_of",
     "errors",
     "events",
+    "proposed_change",
 ]

@@ -105,7 +105,7 @@ class Act(IntEnum):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Whose an address is; the record's number is the address's keyed token."""
+    """Whose an address is, or `NOBODY`'s any more; the record's number is its keyed token."""
 
     customer: int
 

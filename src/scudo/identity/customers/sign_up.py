@@ -73,7 +73,7 @@ class SignUp:
         store, bearing = self._store, command.bearing
         code = self._redeem(command, entry, Purpose.SIGN_UP)
         known = store.addresses.get(command.address)
-        if code is None or known is not None:
+        if code is None or (known is not None and known.customer):
             return self._no(entry, Purpose.SIGN_UP, bearing.network)
         registered = RegisterCustomer(
             f"sign-up-{command.code:016x}", CustomerKind.PERSON, command.country

@@ -7,11 +7,15 @@ from scudo.identity.persons.commands import (
     RecordPersonErased,
     RecordPersonKept,
 )
+from scudo.identity.persons.forgetting import CardKeeping, PersonKeeping, ReadKeeping
 from scudo.identity.persons.routes import AskVault
 
 __all__ = [
     "AskVault",
+    "CardKeeping",
     "PersonFacts",
+    "PersonKeeping",
+    "ReadKeeping",
     "RecordCardKept",
     "RecordPersonErased",
     "RecordPersonKept",

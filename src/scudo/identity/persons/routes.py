@@ -4,7 +4,7 @@ Whatever is read stands in the log before it is shown: who read what of whom, wh
 from where. A read that is refused stands there too.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Protocol, TypeVar
 
@@ -12,7 +12,7 @@ import msgspec
 
 from scudo import vault
 from scudo.fabric import Answer, BankUnavailable, Command, Tokens, web
-from scudo.governance import Act, Recorder
+from scudo.governance import Act, Recorder, retention
 from scudo.identity.errors import CustomerNotFound
 from scudo.identity.persons.commands import RecordCardKept, RecordPersonErased, RecordPersonKept
 from scudo.identity.queries import find_customer
@@ -173,6 +173,10 @@ class CardView(msgspec.Struct, frozen=True):
     last_four: str
 
 
+#: Customers of whom nothing may be erased now.
+Held = Callable[[], frozenset[int]]
+
+
 class _WithFacts(Protocol):
     """An answer that leaves facts."""
 
@@ -191,6 +195,7 @@ class _Desk:
     ask: AskVault
     record: Recorder
     tokens: Tokens
+    held: Held
 
     async def put_person(self, call: web.Call) -> web.Reply:
         customer = await self._customer_of(call)
@@ -220,6 +225,11 @@ class _Desk:
 
     async def erase_person(self, call: web.Call) -> web.Reply:
         customer, reason = await self._customer_of(call), call.query.reason
+        # Last before the vault is asked: a hold that was placed until now holds.
+        if customer in self.held():
+            refusal = retention.errors.LegalHoldInForce("a legal hold is on this customer")
+            await self._tell_refused(refusal, customer, call)
+            raise refusal
         erased = await self.ask(vault.ErasePerson(customer, _actor(call), reason))
         await self._tell(RecordPersonErased(customer, erased.at, reason), call)
         shown = ids.show(Prefix.CUSTOMER, customer)
@@ -245,6 +255,19 @@ class _Desk:
         shown = await self._recorded(vault.ShowCard(number, why, owner), call)
         reference = ids.show(Prefix.CARD_REFERENCE, number)
         return web.Reply(200, CardView(reference, shown.first_six, shown.last_four))
+
+    async def _tell_refused(self, refusal: Refusal, customer: int, call: web.Call) -> None:
+        act = Act(
+            call.client.id,
+            call.client.kind,
+            "persons.erase",
+            ids.show(Prefix.CUSTOMER, customer),
+            customer,
+            refusal.code,
+            call.query.reason,
+            trace=call.trace_id,
+        )
+        await self.record([act])
 
     # ---- what they have in common
 
@@ -341,7 +364,13 @@ _PATH: Final = {"customer_id": CustomerIdText}
 
 
 def operations(
-    *, submit: web.Submit, reads: web.Reads, ask: AskVault, record: Recorder, tokens: Tokens
+    *,
+    submit: web.Submit,
+    reads: web.Reads,
+    ask: AskVault,
+    record: Recorder,
+    tokens: Tokens,
+    held: Held,
 ) -> tuple[web.Operation, ...]:
     """List the operations on persons and cards.
 
@@ -351,8 +380,9 @@ def operations(
         ask: asks the vault.
         record: has acts in the log before it returns.
         tokens: makes the token of where a request came from.
+        held: customers on whom a legal hold is.
     """
-    desk = _Desk(submit, reads, ask, record, tokens)
+    desk = _Desk(submit, reads, ask, record, tokens, held)
     return (*_person_operations(desk), *_card_operations(desk))
 
 
@@ -418,7 +448,12 @@ def _person_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             answers={200: Erasure},
             path_types=_PATH,
             query=Erasing,
-            refusals=(*_OF_CUSTOMER, vault.errors.ErasureNotExported, *common),
+            refusals=(
+                *_OF_CUSTOMER,
+                vault.errors.ErasureNotExported,
+                retention.errors.LegalHoldInForce,
+                *common,
+            ),
         ),
     )
 

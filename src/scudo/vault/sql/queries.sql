@@ -129,11 +129,12 @@ SELECT id, person, key, unit, wrapped, row, sealed
 FROM vault.card WHERE digest = %(digest)s FOR NO KEY UPDATE;
 
 -- add_card: a new card, unless somebody was faster
-INSERT INTO vault.card (person, digest, key, unit, wrapped, row, sealed, first_six, last_four)
+INSERT INTO vault.card (person, digest, key, unit, wrapped, row, sealed, first_six, last_four,
+    expires_by)
 VALUES (%(person)s, %(digest)s, %(key)s, %(unit)s, %(wrapped)s, %(row)s, %(sealed)s,
-    %(first_six)s, %(last_four)s)
+    %(first_six)s, %(last_four)s, %(expires_by)s)
 ON CONFLICT (digest) DO NOTHING
 RETURNING id;
 
 -- renew_card: the same number with another expiry
-UPDATE vault.card SET sealed = %(sealed)s WHERE id = %(id)s;
+UPDATE vault.card SET sealed = %(sealed)s, expires_by = %(expires_by)s WHERE id = %(id)s;
