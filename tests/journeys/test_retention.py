@@ -1,22 +1,20 @@
 """Customers leave, years pass, and the bank forgets them: unless somebody wants them kept."""
 
-import asyncio
 import contextlib
+import dataclasses
 import os
-import signal
 import subprocess
 import sys
-import textwrap
 
 import psycopg
 import pytest
 from tests.bureau import Bureau
-from tests.journeys.conftest import until
+from tests.journeys.conftest import serving, until
 from tests.journeys.test_vault_erasure import CARD, PERSONAL, SECRET, finds
 
 from scudo import vault
 from scudo.bootstrap import now_us
-from scudo.governance import retention
+from scudo.fabric.settings import Settings
 from scudo.interfaces.retaining import job_of
 from scudo.kernel import DAY_US, Prefix, ids
 
@@ -32,9 +30,7 @@ def run_job(bank, *, later_us=0):
 
     async def run():
         async with vault.AsyncVaultClient(bank.guard.socket, patience_s=10) as client:
-            job = job_of(
-                bank.bank, bank.settings, client.ask, now=lambda: now_us() + later_us
-            )
+            job = job_of(bank.bank, bank.settings, client.ask, now=lambda: now_us() + later_us)
             return await job.run()
 
     until(lambda: bank.bank.notary.stands)
@@ -193,7 +189,7 @@ class TestLegalHold:
             own = eva.approve(alone.json()["id"])
             placed = bela.approve(alone.json()["id"])
             twice = eva.propose("place_legal_hold", **wanted)
-            strange = eva.propose("place_legal_hold", **wanted | {"customer_id": f"cus_{1:016x}"})
+            strange = eva.propose("place_legal_hold", **wanted | {"customer_id": f"cus_{1 << 60:016x}"})
             over = eva.propose("place_legal_hold", **wanted | {"until": "2001-01-01T00:00:00Z"})
 
             ran = run_job(vaulted, later_us=LONG_US)["persons"]
@@ -226,21 +222,20 @@ class TestLegalHold:
         assert len(vaulted.events("governance.legal_hold.lifted.v1")) == 1
 
 
-#: Opens the bank of a home, runs the job as if eleven years had passed, and says when it begins.
-SCRIPT = """
-import asyncio, sys
+#: Opens a bank and runs the job as if eleven years had passed.
+KILLED = """
+import asyncio, dataclasses, sys
 from pathlib import Path
-from tests.conftest import Dsn
 from tests.interfaces.bank.conftest import RunningDatabase
-from scudo import vault
+from tests.journeys.test_retention import LONG_US
 from scudo.bootstrap import now_us, open_bank, trust_in_vault
+from scudo.fabric.postgres import Dsn
 from scudo.fabric.settings import Settings
 from scudo.interfaces.guarding import guarded
 from scudo.interfaces.retaining import job_of
 
-home, admin, name = sys.argv[1:]
-settings = Settings(home=Path(home))
-running = RunningDatabase(Dsn(admin).database(name))
+settings = Settings(home=Path(sys.argv[1]))
+running = RunningDatabase(Dsn(*sys.argv[2:]))
 
 async def main(guard):
     async with (
@@ -249,12 +244,49 @@ async def main(guard):
     ):
         while not bank.notary.stands:
             await asyncio.sleep(0.01)
-        print("running", flush=True)
-        job = job_of(
-            bank, settings, trust.vault.ask, now=lambda: now_us() + LATER
-        )
-        await job.run()
+        await job_of(bank, settings, trust.vault.ask, now=lambda: now_us() + LONG_US).run()
 
 with guarded(settings, server=running) as guard:
     asyncio.run(main(guard))
 """
+LEFT = 120
+
+
+class TestKill:
+    @pytest.mark.timeout(180)
+    def test_a_job_that_is_killed_in_the_middle_is_ended_by_the_next(self, database, home):
+        """SIGKILL while it erases: nobody is forgotten twice, nobody is left, the log tells all."""
+        settings = Settings(home=home)
+        with serving(database, settings) as bank:
+            teller = bank.teller(bank.token)
+            with contextlib.closing(teller.http):
+                left = [customer_of(teller, DE) for _ in range(LEFT)]
+                for customer in left:
+                    end(teller, customer)
+                stays = customer_of(teller, DE)
+
+        def erased():
+            with psycopg.connect(database.dsn.admin) as admin:
+                return admin.execute("SELECT count(*) FROM vault.erasure").fetchone()[0]
+
+        dsn = [str(part) for part in dataclasses.astuple(database.dsn)]
+        killed = subprocess.Popen([sys.executable, "-c", KILLED, str(home), *dsn])
+        try:
+            until(lambda: erased() >= LEFT // 10 or killed.poll() is not None, seconds=60)
+        finally:
+            killed.kill()
+            killed.wait()
+        done = erased()
+        assert 0 < done < LEFT, "it was killed in the middle"
+
+        with serving(database, settings) as bank:
+            first = run_job(bank, later_us=LONG_US)["persons"]
+            again = run_job(bank, later_us=LONG_US)["persons"]
+            events = bank.events("identity.person.erased.v1")
+            kept = [is_kept(bank, customer) for customer in left]
+
+            assert first.done >= LEFT - done
+            assert (first.due, first.kept, again.done) == (0, 1, 0)
+            assert sorted(event["customer"] for event in events) == sorted(left)
+            assert not any(kept)
+            assert is_kept(bank, stays)

@@ -1455,3 +1455,16 @@ class AsyncClient(AsyncTransport):
             key=idempotency_key,
             ordered_at=ordered_at,
         )
+
+    async def export_person(self, customer_id: str, *, reason: str) -> types.PersonalExport:
+        """Show all that is kept about a person, to be handed to them."""
+        return await self._send(
+            "GET",
+            f"/v1/customers/{path_part(customer_id)}/export",
+            answer=types.PersonalExport,
+            query={"reason": reason},
+        )
+
+    async def export_own(self) -> types.PersonalExport:
+        """Show customers all that is kept about them."""
+        return await self._send("GET", "/v1/me/export", answer=types.PersonalExport)

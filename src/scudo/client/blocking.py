@@ -1427,3 +1427,16 @@ class Client(Transport):
             key=idempotency_key,
             ordered_at=ordered_at,
         )
+
+    def export_person(self, customer_id: str, *, reason: str) -> types.PersonalExport:
+        """Show all that is kept about a person, to be handed to them."""
+        return self._send(
+            "GET",
+            f"/v1/customers/{path_part(customer_id)}/export",
+            answer=types.PersonalExport,
+            query={"reason": reason},
+        )
+
+    def export_own(self) -> types.PersonalExport:
+        """Show customers all that is kept about them."""
+        return self._send("GET", "/v1/me/export", answer=types.PersonalExport)

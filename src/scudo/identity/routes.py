@@ -109,7 +109,7 @@ class _Desk:
         if customer is None or call.client.customer not in {None, number}:
             message = "there is no such customer"
             raise CustomerNotFound(message, field="customer_id")
-        return web.Reply(200, _view(customer))
+        return web.Reply(200, customer_view(customer))
 
     async def end_relationship(self, call: web.Call) -> web.Reply:
         number = ids.parse(Prefix.CUSTOMER, call.path["customer_id"], field="customer_id")
@@ -131,7 +131,7 @@ class _Desk:
             customers = await list_customers(
                 connection, after=after, limit=limit, reference=query.reference
             )
-        shown = tuple(_view(c) for c in customers if own in {None, c.id})
+        shown = tuple(customer_view(c) for c in customers if own in {None, c.id})
         is_full = len(customers) == limit and own is None
         more = web.encode_cursor(_CURSOR, customers[-1].id) if is_full else None
         return web.Reply(200, CustomerPage(shown, more))
@@ -170,7 +170,8 @@ class _Desk:
         return web.Reply(204)
 
 
-def _view(customer: Customer) -> CustomerView:
+def customer_view(customer: Customer) -> CustomerView:
+    """Show a customer."""
     return CustomerView(
         id=ids.show(Prefix.CUSTOMER, customer.id),
         reference=customer.reference,

@@ -222,6 +222,7 @@ def application(  # noqa: PLR0913 - one parameter per property
         flagged=bank.rooms.flags,
         flag_reader=reader,
         retention=bank.rooms.retention,
+        relationships=bank.rooms.relationships,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))

@@ -18,6 +18,7 @@ from scudo.decisions import Policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
 from scudo.governance import Act, Recorder, Shut, callbacks, flags, retention, trail
 from scudo.identity import AskVault, Clients, operators, partners, passkeys
+from scudo.interfaces import exporting
 from scudo.interfaces.http import Check, System, openapi_document
 from scudo.kernel import micros
 
@@ -48,6 +49,7 @@ class Ports:
         flagged: what was approved for feature flags.
         flag_reader: evaluates them for requests.
         retention: rules for how long what is kept, and legal holds.
+        relationships: who is no customer any more.
     """
 
     submit: web.Submit
@@ -67,6 +69,7 @@ class Ports:
     flagged: flags.Flags
     flag_reader: flags.FlagReader
     retention: retention.Retention
+    relationships: identity.Relationships
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -114,6 +117,17 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             clock=clock,
             tokeniser=ports.tokeniser,
             guard=ports.customers.guard_payment,
+        ),
+        *exporting.operations(
+            exporting.Exporter(
+                reads=reads,
+                ask=ports.vault,
+                record=ports.record,
+                tokens=ports.tokeniser,
+                office=ports.customers,
+                relationships=ports.relationships,
+                clock=clock,
+            )
         ),
     )
     return tuple(_behind_the_door(operation) for operation in listed)
@@ -189,6 +203,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         flagged=flagged,
         flag_reader=flags.FlagReader(flags.FlagProvider(flagged)),
         retention=kept,
+        relationships=identity.Relationships(identity.Registry(), has_open_account=_nobody),
     )
     return (*system.operations(), *room_operations(ports))
 

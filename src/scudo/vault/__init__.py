@@ -36,6 +36,7 @@ from scudo.vault.keystore import (
     KeyStore,
     SigningSeed,
 )
+from scudo.vault.model import FIELDS, DataClass
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.server import Peers, listening
 from scudo.vault.tokens import VaultTokens
@@ -72,6 +73,7 @@ from scudo.vault.wire import (
 
 __all__ = [
     "ED25519",
+    "FIELDS",
     "ML_DSA_65",
     "OPERATIONAL_FILE",
     "REFUSALS",
@@ -81,6 +83,7 @@ __all__ = [
     "CommitRoot",
     "CountKept",
     "Custody",
+    "DataClass",
     "Database",
     "ErasePerson",
     "Erasures",

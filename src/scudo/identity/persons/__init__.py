@@ -8,17 +8,20 @@ from scudo.identity.persons.commands import (
     RecordPersonKept,
 )
 from scudo.identity.persons.forgetting import CardKeeping, PersonKeeping, ReadKeeping
-from scudo.identity.persons.routes import AskVault
+from scudo.identity.persons.routes import AskVault, CustomerIdText, Reason, act_of
 
 __all__ = [
     "AskVault",
     "CardKeeping",
+    "CustomerIdText",
     "PersonFacts",
     "PersonKeeping",
     "ReadKeeping",
+    "Reason",
     "RecordCardKept",
     "RecordPersonErased",
     "RecordPersonKept",
+    "act_of",
     "events",
     "routes",
 ]

@@ -320,7 +320,7 @@ class _Desk:
         network = None
         if call.arrival.network:
             (network,) = await self.tokens.tokens([("ip", call.arrival.network)])
-        await self.record([_act_of(fact, call, network) for fact in seen])
+        await self.record([act_of(fact, call, network) for fact in seen])
 
 
 def _actor(call: web.Call) -> str:
@@ -332,8 +332,8 @@ def _why(call: web.Call, purpose: str, reason: str) -> vault.Why:
     return vault.Why(purpose, _actor(call), reason)
 
 
-def _act_of(fact: vault.Fact, call: web.Call, network: int | None) -> Act:
-    """A fact of the vault as the audit trail has it."""
+def act_of(fact: vault.Fact, call: web.Call, network: int | None) -> Act:
+    """A fact of the vault as the audit trail has it; `network` is a token of where it was asked."""
     is_person = fact.subject_kind == "person"
     prefix = Prefix.CUSTOMER if is_person else Prefix.CARD_REFERENCE
     subject = ids.show(prefix, fact.subject) if fact.subject else prefix

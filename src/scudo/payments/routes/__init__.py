@@ -3,9 +3,9 @@
 from scudo.fabric import Tokens, web
 from scudo.identity import customers
 from scudo.payments.routes.cards import card_operations
-from scudo.payments.routes.transfers import payment_operations
+from scudo.payments.routes.transfers import PaymentView, payment_operations, payment_view
 
-__all__ = ["operations"]
+__all__ = ["PaymentView", "operations", "payment_view"]
 
 
 def operations(
