@@ -189,7 +189,9 @@ class TestLegalHold:
             own = eva.approve(alone.json()["id"])
             placed = bela.approve(alone.json()["id"])
             twice = eva.propose("place_legal_hold", **wanted)
-            strange = eva.propose("place_legal_hold", **wanted | {"customer_id": f"cus_{1 << 60:016x}"})
+            strange = eva.propose(
+                "place_legal_hold", **wanted | {"customer_id": f"cus_{1 << 60:016x}"}
+            )
             over = eva.propose("place_legal_hold", **wanted | {"until": "2001-01-01T00:00:00Z"})
 
             ran = run_job(vaulted, later_us=LONG_US)["persons"]

@@ -215,22 +215,14 @@ class Rooms:
         self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
         self.flags = governance.flags.Flags()
-        self.retention = governance.retention.Retention(
-            is_customer=lambda number: number in self.registry.customers
-        )
-        self.relationships = Relationships(
-            self.registry, has_open_account=self.book.has_open_account
-        )
+        self.retention = governance.retention.Retention(is_customer=self.registry.is_known)
+        self.relationships = Relationships(self.registry, self.book.has_open_account)
         kinds = (*self.flags.kinds, *self.retention.kinds)
         self.authority = operators.make_authority(party=party, gates=passages, kinds=kinds)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
-        self._stores = (
-            self._records,
-            self._identity_store,
-            self._ledger_store,
-            self._payment_store,
-        )
+        rooms = (self._identity_store, self._ledger_store, self._payment_store)
+        self._stores = (self._records, *rooms)
         self._prepared = _References()
         self._decided = _References()
         self.known_until = 0

@@ -1456,15 +1456,15 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
-    async def export_person(self, customer_id: str, *, reason: str) -> types.PersonalExport:
+    async def export_person(self, customer_id: str, *, reason: str) -> types.DataExport:
         """Show all that is kept about a person, to be handed to them."""
         return await self._send(
             "GET",
             f"/v1/customers/{path_part(customer_id)}/export",
-            answer=types.PersonalExport,
+            answer=types.DataExport,
             query={"reason": reason},
         )
 
-    async def export_own(self) -> types.PersonalExport:
+    async def export_own(self) -> types.DataExport:
         """Show customers all that is kept about them."""
-        return await self._send("GET", "/v1/me/export", answer=types.PersonalExport)
+        return await self._send("GET", "/v1/me/export", answer=types.DataExport)

@@ -1428,15 +1428,15 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
-    def export_person(self, customer_id: str, *, reason: str) -> types.PersonalExport:
+    def export_person(self, customer_id: str, *, reason: str) -> types.DataExport:
         """Show all that is kept about a person, to be handed to them."""
         return self._send(
             "GET",
             f"/v1/customers/{path_part(customer_id)}/export",
-            answer=types.PersonalExport,
+            answer=types.DataExport,
             query={"reason": reason},
         )
 
-    def export_own(self) -> types.PersonalExport:
+    def export_own(self) -> types.DataExport:
         """Show customers all that is kept about them."""
-        return self._send("GET", "/v1/me/export", answer=types.PersonalExport)
+        return self._send("GET", "/v1/me/export", answer=types.DataExport)

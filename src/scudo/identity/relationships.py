@@ -51,7 +51,7 @@ class RelationshipBody(msgspec.Struct, frozen=True):
 class Relationships:
     """Keeps which relationships are over; there is no record of one that goes on."""
 
-    def __init__(self, registry: Registry, *, has_open_account: HasOpenAccount) -> None:
+    def __init__(self, registry: Registry, has_open_account: HasOpenAccount) -> None:
         """Keep those of the customers of one registry."""
         self._registry = registry
         self._has_open_account = has_open_account

@@ -21,7 +21,6 @@ from scudo import decisions, identity, ledger, payments, vault
 from scudo.fabric import Tokens, web
 from scudo.governance import Act, Recorder, trail
 from scudo.identity import AskVault, customers, persons
-from scudo.identity.customers.errors import CoolingOff, FreshProofNeeded, SessionOver
 from scudo.kernel import MINOR_MAX, Prefix, Refusal, ids, micros, rfc3339
 
 _TAG: Final = "persons"
@@ -37,6 +36,7 @@ _TOLD_PURPOSES: Final = frozenset(
 _FIELDS: Final = tuple(
     name for name, field in vault.FIELDS.items() if field.data_class is vault.DataClass.PERSONAL
 )
+_NOT_KEPT: Final = ("consents", "contacts", "location history")
 T = TypeVar("T")
 
 
@@ -90,7 +90,7 @@ class ExportedAct(msgspec.Struct, frozen=True):
     result: str
 
 
-class PersonalExport(msgspec.Struct, frozen=True):
+class DataExport(msgspec.Struct, frozen=True):
     """All that is kept about one person.
 
     Attributes:
@@ -109,7 +109,7 @@ class PersonalExport(msgspec.Struct, frozen=True):
     credentials: tuple[str, ...]
     sessions: tuple[ExportedSession, ...]
     acts: tuple[ExportedAct, ...]
-    nothing_is_kept_of: tuple[str, ...] = ("consents", "location history", "contacts")
+    nothing_is_kept_of: tuple[str, ...]
 
 
 class Exporter:
@@ -173,14 +173,14 @@ class Exporter:
         is_fresh = now - session.proven_at <= terms.fresh_us
         if not is_fresh or session.assurance < customers.Assurance.PASSWORD:
             message = "the last proof of who you are is not good enough for this"
-            raise FreshProofNeeded(message)
+            raise customers.errors.FreshProofNeeded(message)
         account = await self._office.account(session.customer)
         if account.cooling_until > now:
             message = "this waits while a recovery cools off"
-            raise CoolingOff(message)
+            raise customers.errors.CoolingOff(message)
         return web.Reply(200, await self._export(session.customer, call, _OWN))
 
-    async def _export(self, customer: int, call: web.Call, reason: str) -> PersonalExport:
+    async def _export(self, customer: int, call: web.Call, reason: str) -> DataExport:
         """Make the document, told in the log first.
 
         Raises:
@@ -213,13 +213,13 @@ class Exporter:
 
     async def _document(
         self, found: identity.Customer, call: web.Call, why: vault.Why, network: int | None
-    ) -> PersonalExport:
+    ) -> DataExport:
         customer = found.id
         fields, cards = await self._of_vault(customer, call, why, network)
         over = await self._office.find(self._relationships.register, customer)
         accounts = await self._accounts(customer)
         credentials, sessions = await self._sessions(customer)
-        return PersonalExport(
+        return DataExport(
             made_at=rfc3339(micros(self._clock())),
             customer=identity.routes.customer_view(found),
             relationship_ended_at=None if over is None else rfc3339(over.ended_at),
@@ -232,6 +232,7 @@ class Exporter:
             credentials=credentials,
             sessions=sessions,
             acts=await self._acts(customer),
+            nothing_is_kept_of=_NOT_KEPT,
         )
 
     # ---- parts
@@ -396,7 +397,7 @@ def operations(exporter: Exporter) -> tuple[web.Operation, ...]:
             tag=_TAG,
             scope="persons:export",
             handler=exporter.export_person,
-            answers={200: PersonalExport},
+            answers={200: DataExport},
             path_types=path,
             query=ExportQuery,
             refusals=(ids.IdMalformed, *common),
@@ -409,11 +410,11 @@ def operations(exporter: Exporter) -> tuple[web.Operation, ...]:
             tag=_TAG,
             scope=customers.routes.SELF,
             handler=exporter.export_own,
-            answers={200: PersonalExport},
+            answers={200: DataExport},
             refusals=(
-                SessionOver,
-                FreshProofNeeded,
-                CoolingOff,
+                customers.errors.SessionOver,
+                customers.errors.FreshProofNeeded,
+                customers.errors.CoolingOff,
                 *customers.routes.SESSION_REFUSALS,
                 *common,
             ),

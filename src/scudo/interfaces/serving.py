@@ -191,9 +191,7 @@ def application(  # noqa: PLR0913 - one parameter per property
     """
     site = site or Site()
     submit, record = functools.partial(_submit, bank), functools.partial(_record, bank)
-    if office is None:
-        laptop = environment.Settings(home=bank.home)
-        office = customers_office(bank, laptop, record=record, vault=vault)
+    office = office or _laptop_office(bank, vault)
     desk = partner_desk(bank, site, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor))
@@ -240,6 +238,11 @@ def application(  # noqa: PLR0913 - one parameter per property
     )
     system.is_draining = lambda: served.is_draining
     return served
+
+
+def _laptop_office(bank: Bank, vault: AsyncVaultClient | None) -> customers.Office:
+    laptop = environment.Settings(home=bank.home)
+    return customers_office(bank, laptop, record=functools.partial(_record, bank), vault=vault)
 
 
 async def _readiness(

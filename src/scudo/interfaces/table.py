@@ -77,19 +77,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
     submit, reads, clock = ports.submit, ports.reads, ports.clock
     listed = (
         *fabric.routes.operations(reads=reads, catalogue=CATALOGUE, source=_SOURCE),
-        *callbacks.operations(
-            callbacks.CallbackDesk(
-                callbacks=ports.callbacks,
-                master=ports.callback_master,
-                submit=submit,
-                record=ports.record,
-                clock=clock,
-                tokeniser=ports.tokeniser,
-            )
-        ),
-        *trail.operations(reads=reads, record=ports.record),
-        *flags.operations(flags=ports.flagged, reads=reads, clock=clock),
-        *retention.operations(retention=ports.retention, clock=clock),
+        *_governance_operations(ports),
         *identity.routes.operations(
             submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
         ),
@@ -118,19 +106,39 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             tokeniser=ports.tokeniser,
             guard=ports.customers.guard_payment,
         ),
-        *exporting.operations(
-            exporting.Exporter(
-                reads=reads,
-                ask=ports.vault,
-                record=ports.record,
-                tokens=ports.tokeniser,
-                office=ports.customers,
-                relationships=ports.relationships,
-                clock=clock,
-            )
-        ),
+        *exporting.operations(_exporter(ports)),
     )
     return tuple(_behind_the_door(operation) for operation in listed)
+
+
+def _governance_operations(ports: Ports) -> tuple[web.Operation, ...]:
+    return (
+        *callbacks.operations(
+            callbacks.CallbackDesk(
+                callbacks=ports.callbacks,
+                master=ports.callback_master,
+                submit=ports.submit,
+                record=ports.record,
+                clock=ports.clock,
+                tokeniser=ports.tokeniser,
+            )
+        ),
+        *trail.operations(reads=ports.reads, record=ports.record),
+        *flags.operations(flags=ports.flagged, reads=ports.reads, clock=ports.clock),
+        *retention.operations(retention=ports.retention, clock=ports.clock),
+    )
+
+
+def _exporter(ports: Ports) -> exporting.Exporter:
+    return exporting.Exporter(
+        reads=ports.reads,
+        ask=ports.vault,
+        record=ports.record,
+        tokens=ports.tokeniser,
+        office=ports.customers,
+        relationships=ports.relationships,
+        clock=ports.clock,
+    )
 
 
 def _behind_the_door(operation: web.Operation) -> web.Operation:
@@ -203,7 +211,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         flagged=flagged,
         flag_reader=flags.FlagReader(flags.FlagProvider(flagged)),
         retention=kept,
-        relationships=identity.Relationships(identity.Registry(), has_open_account=_nobody),
+        relationships=identity.Relationships(identity.Registry(), _nobody),
     )
     return (*system.operations(), *room_operations(ports))
 

@@ -276,6 +276,115 @@ class CustomerPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     next_cursor: str | None
 
 
+class ExportedCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A card number that is kept, as far as anybody is shown it."""
+
+    id: str
+    first_six: str
+    last_four: str
+
+
+class TransactionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One movement as the account sees it, with the balance that it left.
+
+    Attributes:
+        amount_minor: posted, negative when it left the account's debit side.
+        held_change_minor: added to what is held; negative when it was freed.
+        counterparty_account_id: the other side.
+        authority: the decision or the mandate under which it was made.
+    """
+
+    transfer_id: str
+    version: int
+    kind: str
+    amount_minor: int
+    held_change_minor: int
+    balance_minor: int
+    held_minor: int
+    currency: str
+    counterparty_account_id: str
+    hold_id: str | None
+    authority: str
+    booked_on: str
+    value_on: str
+    recorded_at: str
+
+
+class ExportedAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An account with all that moved it, newest first."""
+
+    account: AccountView
+    transactions: tuple[TransactionView, ...]
+
+
+class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A payment as it stands; no credit account until one was needed."""
+
+    id: str
+    kind: str
+    status: str
+    amount_minor: int
+    captured_minor: int
+    currency: str
+    debit_account_id: str
+    credit_account_id: str | None
+    decision_id: str
+    hold_id: str | None
+    expires_at: str | None
+    ordered_at: str
+
+
+class ExportedPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A payment, and what was decided of it: a code, and in words."""
+
+    payment: PaymentView
+    decision: str
+    decision_in_words: str
+
+
+class ExportedSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session that goes on, and the device that it is on, by its public key's thumbprint."""
+
+    id: str
+    began_at: str
+    proven_at: str
+    assurance: str
+    country: int | None
+    device: str
+    device_bound_at: str | None
+
+
+class ExportedAct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that was done with the person's data, without who of the bank did it."""
+
+    at: str
+    act: str
+    purpose: str
+    result: str
+
+
+class DataExport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that is kept about one person.
+
+    Attributes:
+        fields: what the vault keeps, by name.
+        relationship_ended_at: null for who is a customer.
+        nothing_is_kept_of: what a person may ask for, and this bank does not keep.
+    """
+
+    made_at: str
+    customer: CustomerView
+    relationship_ended_at: str | None
+    fields: dict[str, str]
+    cards: tuple[ExportedCard, ...]
+    accounts: tuple[ExportedAccount, ...]
+    payments: tuple[ExportedPayment, ...]
+    credentials: tuple[str, ...]
+    sessions: tuple[ExportedSession, ...]
+    acts: tuple[ExportedAct, ...]
+    nothing_is_kept_of: tuple[str, ...]
+
+
 class ReasonView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rule that took part in a decision, most important first."""
 
@@ -368,93 +477,6 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     items: tuple[EventView, ...]
     next_after: int
-
-
-class TransactionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One movement as the account sees it, with the balance that it left.
-
-    Attributes:
-        amount_minor: posted, negative when it left the account's debit side.
-        held_change_minor: added to what is held; negative when it was freed.
-        counterparty_account_id: the other side.
-        authority: the decision or the mandate under which it was made.
-    """
-
-    transfer_id: str
-    version: int
-    kind: str
-    amount_minor: int
-    held_change_minor: int
-    balance_minor: int
-    held_minor: int
-    currency: str
-    counterparty_account_id: str
-    hold_id: str | None
-    authority: str
-    booked_on: str
-    value_on: str
-    recorded_at: str
-
-
-class ExportedAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An account with all that moved it, newest first."""
-
-    account: AccountView
-    transactions: tuple[TransactionView, ...]
-
-
-class ExportedAct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that was done with the person's data, without who of the bank did it."""
-
-    at: str
-    act: str
-    purpose: str
-    result: str
-
-
-class ExportedCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A card number that is kept, as far as anybody is shown it."""
-
-    id: str
-    first_six: str
-    last_four: str
-
-
-class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A payment as it stands; no credit account until one was needed."""
-
-    id: str
-    kind: str
-    status: str
-    amount_minor: int
-    captured_minor: int
-    currency: str
-    debit_account_id: str
-    credit_account_id: str | None
-    decision_id: str
-    hold_id: str | None
-    expires_at: str | None
-    ordered_at: str
-
-
-class ExportedPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A payment, and what was decided of it: a code, and in words."""
-
-    payment: PaymentView
-    decision: str
-    decision_in_words: str
-
-
-class ExportedSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A session that goes on, and the device that it is on, by its public key's thumbprint."""
-
-    id: str
-    began_at: str
-    proven_at: str
-    assurance: str
-    country: int | None
-    device: str
-    device_bound_at: str | None
 
 
 class FlagView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -761,28 +783,6 @@ class PersonView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     customer_id: str
     fields: dict[str, str]
-
-
-class PersonalExport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that is kept about one person.
-
-    Attributes:
-        fields: what the vault keeps, by name.
-        relationship_ended_at: null for who is a customer.
-        nothing_is_kept_of: what a person may ask for, and this bank does not keep.
-    """
-
-    made_at: str
-    customer: CustomerView
-    relationship_ended_at: str | None
-    fields: dict[str, str]
-    cards: tuple[ExportedCard, ...]
-    accounts: tuple[ExportedAccount, ...]
-    payments: tuple[ExportedPayment, ...]
-    credentials: tuple[str, ...]
-    sessions: tuple[ExportedSession, ...]
-    acts: tuple[ExportedAct, ...]
-    nothing_is_kept_of: tuple[str, ...] = ["consents", "location history", "contacts"]
 
 
 class PublicReason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,7 +9,7 @@ from typing import Final
 
 from scudo import vault
 from scudo.fabric import Answer, BankUnavailable, Command, page_records
-from scudo.governance.retention import AT_ONCE, Asked, Connect, Count
+from scudo.governance import retention
 from scudo.identity.persons.commands import RecordPersonErased
 from scudo.identity.persons.routes import AskVault
 from scudo.identity.relationships import Relationship, Relationships
@@ -26,7 +26,7 @@ class PersonKeeping:
 
     def __init__(
         self,
-        connect: Connect,
+        connect: retention.Connect,
         relationships: Relationships,
         *,
         ask: AskVault,
@@ -45,7 +45,7 @@ class PersonKeeping:
         self._ask = ask
         self._tell = tell
 
-    async def forget(self, asked: Asked) -> AsyncIterator[int]:
+    async def forget(self, asked: retention.Asked) -> AsyncIterator[int]:
         """Erase who is due and not held; some at a time.
 
         Raises:
@@ -67,7 +67,7 @@ class PersonKeeping:
                 done = 0
         yield done
 
-    async def count(self, asked: Asked) -> Count:
+    async def count(self, asked: retention.Asked) -> retention.Count:
         """Count who is kept, and since when the first of them is no customer any more."""
         oldest = due = held = 0
         async for customer, over in self._over():
@@ -78,7 +78,7 @@ class PersonKeeping:
                 is_held = customer in asked.held()
                 due, held = due + (not is_held), held + is_held
         kept = await self._ask(vault.CountKept(0, 0, ()))
-        return Count(kept.persons, oldest, due, held)
+        return retention.Count(kept.persons, oldest, due, held)
 
     async def _over(self) -> AsyncIterator[tuple[int, Relationship]]:
         """Every relationship that is over, as it is stored, by customer."""
@@ -86,15 +86,15 @@ class PersonKeeping:
         async with await self._connect() as connection:
             while is_more:
                 page = await page_records(
-                    connection, self._relationships.register, after=after, limit=AT_ONCE
+                    connection, self._relationships.register, after=after, limit=retention.AT_ONCE
                 )
                 for customer, _, over in page:
                     after = customer
                     yield customer, over
-                is_more = len(page) == AT_ONCE
+                is_more = len(page) == retention.AT_ONCE
 
 
-def _is_due(over: Relationship, asked: Asked) -> bool:
+def _is_due(over: Relationship, asked: retention.Asked) -> bool:
     return over.ended_at < asked.cuts[asked.law_of(over.country)]
 
 
@@ -105,7 +105,7 @@ class ReadKeeping:
         """Ask a vault."""
         self._ask = ask
 
-    async def forget(self, asked: Asked) -> AsyncIterator[int]:
+    async def forget(self, asked: retention.Asked) -> AsyncIterator[int]:
         """Delete records that are due.
 
         Raises:
@@ -113,16 +113,20 @@ class ReadKeeping:
         """
         while True:
             held = tuple(sorted(asked.held()))
-            gone = await self._ask(vault.ForgetReads(asked.cuts["all"], held, AT_ONCE))
+            gone = await self._ask(
+                vault.ForgetReads(asked.cuts[retention.ALL], held, retention.AT_ONCE)
+            )
             yield gone.count
-            if gone.count < AT_ONCE:
+            if gone.count < retention.AT_ONCE:
                 return
 
-    async def count(self, asked: Asked) -> Count:
+    async def count(self, asked: retention.Asked) -> retention.Count:
         """Count all records."""
         held = tuple(sorted(asked.held()))
-        kept = await self._ask(vault.CountKept(asked.cuts["all"], 0, held))
-        return Count(kept.reads.kept, kept.reads.oldest_at, kept.reads.due, kept.reads.held)
+        kept = await self._ask(vault.CountKept(asked.cuts[retention.ALL], 0, held))
+        return retention.Count(
+            kept.reads.kept, kept.reads.oldest_at, kept.reads.due, kept.reads.held
+        )
 
 
 class CardKeeping:
@@ -132,7 +136,7 @@ class CardKeeping:
         """Ask a vault."""
         self._ask = ask
 
-    async def forget(self, asked: Asked) -> AsyncIterator[int]:
+    async def forget(self, asked: retention.Asked) -> AsyncIterator[int]:
         """Delete cards that are due.
 
         Raises:
@@ -140,13 +144,17 @@ class CardKeeping:
         """
         while True:
             held = tuple(sorted(asked.held()))
-            gone = await self._ask(vault.ForgetCards(asked.cuts["all"], held, AT_ONCE))
+            gone = await self._ask(
+                vault.ForgetCards(asked.cuts[retention.ALL], held, retention.AT_ONCE)
+            )
             yield gone.count
-            if gone.count < AT_ONCE:
+            if gone.count < retention.AT_ONCE:
                 return
 
-    async def count(self, asked: Asked) -> Count:
+    async def count(self, asked: retention.Asked) -> retention.Count:
         """Count all cards."""
         held = tuple(sorted(asked.held()))
-        kept = await self._ask(vault.CountKept(0, asked.cuts["all"], held))
-        return Count(kept.cards.kept, kept.cards.oldest_at, kept.cards.due, kept.cards.held)
+        kept = await self._ask(vault.CountKept(0, asked.cuts[retention.ALL], held))
+        return retention.Count(
+            kept.cards.kept, kept.cards.oldest_at, kept.cards.due, kept.cards.held
+        )

@@ -14,6 +14,7 @@ from scudo import vault
 from scudo.fabric import Answer, BankUnavailable, Command, Tokens, web
 from scudo.governance import Act, Recorder, retention
 from scudo.identity.errors import CustomerNotFound
+from scudo.identity.persons.acts import act_of
 from scudo.identity.persons.commands import RecordCardKept, RecordPersonErased, RecordPersonKept
 from scudo.identity.queries import find_customer
 from scudo.kernel import Prefix, Refusal, ids, rfc3339
@@ -330,24 +331,6 @@ def _actor(call: web.Call) -> str:
 
 def _why(call: web.Call, purpose: str, reason: str) -> vault.Why:
     return vault.Why(purpose, _actor(call), reason)
-
-
-def act_of(fact: vault.Fact, call: web.Call, network: int | None) -> Act:
-    """A fact of the vault as the audit trail has it; `network` is a token of where it was asked."""
-    is_person = fact.subject_kind == "person"
-    prefix = Prefix.CUSTOMER if is_person else Prefix.CARD_REFERENCE
-    subject = ids.show(prefix, fact.subject) if fact.subject else prefix
-    return Act(
-        actor=call.client.id,
-        actor_kind=call.client.kind,
-        act=f"vault.{fact.operation}_{fact.field}",
-        object=subject,
-        whose=fact.subject if is_person and fact.subject else None,
-        result="done" if fact.result == "given" else fact.result,
-        reason=f"{fact.purpose}:{fact.reason}",
-        network=network,
-        trace=call.trace_id,
-    )
 
 
 #: What the vault may say to any of these.
