@@ -3,20 +3,25 @@
 import contextlib
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 
+import httpx
 import psycopg
 import pytest
 from tests.bureau import Bureau
+from tests.customers import new_address
 from tests.journeys.conftest import serving, until
 from tests.journeys.test_vault_erasure import CARD, PERSONAL, SECRET, finds
 
 from scudo import vault
 from scudo.bootstrap import now_us
 from scudo.fabric.settings import Settings
+from scudo.governance import retention
 from scudo.interfaces.retaining import job_of
 from scudo.kernel import DAY_US, Prefix, ids
+from scudo.simulation import Phone
 
 YEAR_US = 366 * DAY_US
 #: Longer than any period.
@@ -171,6 +176,68 @@ class TestForgetting:
         assert {ran[number].result for number in (4, 5, 6, 7)} == {"done"}
         report = teller.get("/v1/retention").json()["rules"]
         assert [rule["kept"] for rule in report if rule["name"] == "persons"] == [None]
+
+
+class TestCustomer:
+    def sign_up(self, vaulted, http, address):
+        """A phone with a passkey, logged in by it."""
+        phone = Phone(http)
+        code_id = phone.post("/v1/sign-ups", {"email": address}).json()["code_id"]
+
+        def sent():
+            texts = [p.read_text() for p in (vaulted.settings.home / "mail").glob("*.eml")]
+            return [t for t in texts if f"To: {address}" in t and "is your code" in t]
+
+        # The run of the job has taken the mails of years before.
+        (text,) = until(sent)
+        code = re.search(r"\b\d{8}\b", text).group()
+        opened = phone.activate(address, code_id, code)
+        if opened.status_code == 201:
+            assert phone.add_passkey().status_code == 201
+        return phone, opened
+
+    def test_sees_all_that_is_kept_and_once_forgotten_is_a_stranger(self, vaulted, teller):
+        """The own document after a passkey; forgotten, no session and no passkey is good."""
+        address = new_address()
+        with httpx.Client(base_url=vaulted.url, timeout=20) as http:
+            phone, _ = self.sign_up(vaulted, http, address)
+            weak = phone.get("/v1/me/export")
+            assert phone.log_in().status_code == 201
+            own = phone.get("/v1/me/export")
+            other = phone.get(f"/v1/customers/{phone.customer}/export?reason=own")
+            end(teller, phone.customer)
+            still = phone.get("/v1/me")
+            after_end = phone.get("/v1/me/export").json()
+            ran = run_job(vaulted, later_us=LONG_US)["persons"]
+            ended = phone.get("/v1/me")
+            entered = phone.log_in()
+            again, opened = self.sign_up(vaulted, http, address)
+
+        document = own.json()
+        assert (weak.status_code, weak.json()["code"]) == (403, "fresh_proof_needed")
+        assert (own.status_code, document["fields"]) == (200, {"email": address})
+        assert document["credentials"] == ["passkey"]
+        assert {session["assurance"] for session in document["sessions"]} == {"mail", "passkey"}
+        assert (other.status_code, other.json()["code"]) == (403, "scope_missing")
+        assert still.status_code == 200
+        assert after_end["relationship_ended_at"] is not None
+        assert ran.done == 1
+        assert (ended.status_code, entered.status_code) == (401, 401)
+        assert opened.status_code == 201
+        assert again.customer != phone.customer
+
+
+class TestHome:
+    def test_holds_nothing_that_no_rule_speaks_for(self, vaulted, teller):
+        """Whatever lies in the bank's folder, somebody has said how long, and why."""
+        vaulted.bank.keep_snapshot()
+        until(lambda: vaulted.bank.snapshots.position and not vaulted.bank.snapshots.is_writing())
+        there = {f"home/{path.name}" for path in vaulted.settings.home.iterdir()}
+
+        without, _ = retention.uncovered(vaulted.bank.rooms.retention.rules, there)
+
+        assert without == ()
+        assert {"home/features", "home/vault"} <= there
 
 
 class TestLegalHold:
