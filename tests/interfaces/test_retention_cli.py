@@ -10,7 +10,7 @@ class TestRetention:
     # Four runs of the program, each with a database, two with a vault of their own.
     @pytest.mark.timeout(300)
     def test_runs_the_job_and_reports_what_it_found(self, tmp_path):
-        """Before a run nothing is known; after it each rule has its figures, and none is overdue."""
+        """Before a run nothing is known; after it each rule has figures, and none is overdue."""
         tmp_path.chmod(0o755)
         home = tmp_path / "home"
         assert run(home, "init").returncode == 0
