@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -48,6 +49,7 @@ from scudo.payments import (
     CancelPayment,
     Capture,
     Pay,
+    PayWithText,
     RaiseAuthorisation,
     ReleasePayment,
     Reverse,
@@ -108,6 +110,10 @@ def card(account: int, amount: int, *, capture: bool = False, merchant: int = 0)
 
 def pay(debit: int, credit: int, amount: int) -> Pay:
     return Pay(debit, credit, amount, EUR, 9, 10, 380, None, None, None, None)
+
+
+def pay_with_text(debit: int, credit: int, amount: int, text: int) -> PayWithText:
+    return PayWithText(*msgspec.structs.astuple(pay(debit, credit, amount)), text, 128)
 
 
 @pytest.fixture(scope="session")
@@ -176,6 +182,9 @@ async def live(teller: Teller) -> None:
         await teller.born(card(anna, amount))
         await teller.born(card(anna, amount, capture=True))
         await teller.born(pay(anna, till, amount))
+    for amount in (1_001, HELD, CHALLENGED, DECLINED):
+        await teller.born(pay_with_text(anna, till, amount, 10**15 + amount))
+    await teller.send(pay_with_text(anna, till, 10**9, 77))
     await teller.send(pay(anna, till, 10**9))
     await teller.send(pay(anna, 10**6, 1))
     whole = await teller.born(card(anna, 5_000))

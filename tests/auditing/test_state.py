@@ -55,6 +55,7 @@ CHANGES += [
         ("discharged", "discharged + 4"),
         ("hold", "coalesce(hold, 0) + 1"),
         ("expires_at", "coalesce(expires_at, now()) + interval '1 second'"),
+        ("text", "coalesce(text, 0) + 1"),
     )
 ]
 #: Columns that may only change together with others.

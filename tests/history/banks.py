@@ -12,7 +12,7 @@ import msgspec
 from tests.history.record import Try
 from tests.history.workload import EUR, Workload
 
-from scudo import identity, ledger, payments
+from scudo import governance, identity, ledger, payments
 from scudo.bootstrap import Bank, open_bank
 from scudo.decisions import Policy
 from scudo.fabric import Command, Guarded, Limits
@@ -27,12 +27,14 @@ _COMMANDS: Final = (
     | ledger.PostBulk
     | payments.AuthoriseCard
     | payments.Pay
+    | payments.PayWithText
     | payments.Capture
     | payments.Reverse
     | payments.RaiseAuthorisation
     | payments.ReleasePayment
     | payments.CancelPayment
     | payments.AnswerChallenge
+    | governance.ApproveMandate
 )
 #: How a batch can be broken, after its rows are locked and before the log's head is.
 FAILURES: Final = {
@@ -115,10 +117,17 @@ class Driver:
         await self.send(bank, [[201, customers[n], EUR, 100, 2, 0, 0] for n in range(accounts)])
         rich = [[1, 10**6, EUR, 0, number, 0, True, 0, 0, 0] for number in self.workload.accounts]
         await self.send(bank, [[203, 1, rich, "opening"]])
+        await self.send(bank, self.workload.new_mandates())
 
     async def work(self, bank: Bank, *, count: int) -> None:
         """Send some commands at once, a third of them with an earlier key."""
-        await self.send(bank, [self.workload.next() for _ in range(count)])
+        await self.send(bank, [self.worded(self.workload.next()) for _ in range(count)])
+
+    def worded(self, command: list[Any]) -> list[Any]:
+        """Send a text along with every third payment between accounts."""
+        if command[0] != 402 or self.random.random() < 0.7:
+            return command
+        return [411, *command[1:], self.random.getrandbits(62) + 1, self.random.choice((0, 2, 128))]
 
     async def send(self, bank: Bank, commands: list[list[Any]]) -> list[Try]:
         """Send commands together; some of them as replays, some of those altered."""

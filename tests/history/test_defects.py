@@ -19,6 +19,7 @@ from scudo.bootstrap import Bank, rooms
 from scudo.fabric import Entry, deadlines, evaluation, writer
 from scudo.fabric.evaluation import Evaluation
 from scudo.fabric.log import Batch, batch
+from scudo.governance import Mandates
 from scudo.kernel import GENESIS, chain
 from scudo.ledger import Book, LedgerStore, book, store
 from scudo.payments import Payments
@@ -100,6 +101,11 @@ def captured_twice(patch: Any) -> None:
 def limit_skipped(patch: Any) -> None:
     """Nobody looks whether the balance covers the amount."""
     patch.setattr(book, "check_limit", lambda *_: None)
+
+
+def day_forgotten(patch: Any) -> None:
+    """Nobody remembers what a day has used of a mandate's bound."""
+    patch.setattr(Mandates, "close", lambda *_: None)
 
 
 def epoch_unchecked(patch: Any) -> None:
@@ -184,6 +190,7 @@ DEFECTS = {
     hold_not_counted: "transfer is",
     captured_twice: "capture_too_high|hold .* captured",
     limit_skipped: "insufficient_funds",
+    day_forgotten: "mandate_exceeded",
     epoch_unchecked: "after epoch",
     position_skipped: "position .* follows",
     chain_broken: "is not chained",
@@ -219,6 +226,7 @@ async def worked(database: Any, folder: Any, patch: Patch, *, pause_s: float = 0
             if number % 3 == 2:
                 saboteur.ways = list(next(ways))
             await driver.work(bank, count=driver.random.randint(1, 24))
+        await driver.send(bank, [driver.workload.under_mandate() for _ in range(16)])
         await asyncio.sleep(pause_s)
         await driver.work(bank, count=4)
         fence = database.connection.execute(

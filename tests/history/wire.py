@@ -16,6 +16,7 @@ Request = tuple[str, str, Any]
 CHANNELS: Final = {1: "app", 4: "card_present", 5: "card_not_present"}
 KINDS: Final = {1: "post", 2: "hold", 3: "raise", 4: "capture", 5: "release"}
 MANDATES: Final = ("", "opening", "funding", "fees", "interest", "settlement", "adjustment")
+PRODUCTS: Final = {1: "funding", 100: "current"}
 _TIMEOUT_S: Final = 40
 
 
@@ -42,7 +43,8 @@ def _open(owner: int, currency: int, *rest: int) -> Request:
 
 
 def _journal(mandate: int, movements: list[list[Any]], reference: str) -> Request:
-    body = {"mandate": MANDATES[mandate], "reference": reference}
+    named = MANDATES[mandate] if mandate < len(MANDATES) else show("mnd", mandate)
+    body = {"mandate": named, "reference": reference}
     return "POST", "/v1/journals", body | {"movements": [_movement(*m) for m in movements]}
 
 
@@ -101,6 +103,25 @@ def _on(resource: str, number: int, act: str, body: Any = None) -> Request:
     return "POST", f"/v1/{resource}/{show('pay', number)}/{act}", body
 
 
+def _approve_mandate(mandate: int, terms: dict[str, Any]) -> Request:
+    body = {"name": terms["name"], "owner": terms["owner"]}
+    if mandate:
+        body["mandate"] = show("mnd", mandate)
+    for side in ("debit_products", "credit_products"):
+        if side in terms:
+            body[side] = [PRODUCTS[product] for product in terms[side]]
+    if "accounts" in terms:
+        body["account_ids"] = [show("acc", number) for number in terms["accounts"]]
+    if "currency" in terms:
+        body["currency"] = CURRENCIES[terms["currency"]]
+    for bound in ("amount_max", "day_max"):
+        if bound in terms:
+            body[f"{bound}_minor"] = terms[bound]
+    if "valid_to" in terms:
+        body["valid_to"] = instant(terms["valid_to"])
+    return "POST", "/v1/mandates", body
+
+
 _CARDS: Final = "card-authorisations"
 _WRITES: Final[dict[int, Any]] = {
     101: _register,
@@ -116,6 +137,7 @@ _WRITES: Final[dict[int, Any]] = {
     405: lambda p, amount: _on(_CARDS, p, "increments", {"amount_minor": amount}),
     406: lambda p, reason: _on("payments", p, "release", {"reason_code": reason}),
     407: lambda p: _on("payments", p, "cancellation"),
+    502: _approve_mandate,
     408: lambda p, passed: _on("payments", p, "challenge", {"has_passed": passed}),
 }
 _READS: Final = {

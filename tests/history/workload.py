@@ -3,7 +3,7 @@
 from random import Random
 from typing import Any, Final
 
-from tests.model.layout import FIELDS
+from tests.model.whole import Bank
 
 EUR, USD = 978, 840
 MINOR_MAX: Final = (1 << 63) - 1
@@ -21,6 +21,7 @@ MIX: Final = {
     "challenge": 5,
     "journal": 12,
     "hold_journal": 4,
+    "under_mandate": 8,
     "bulk": 2,
     "register": 2,
     "open_": 2,
@@ -47,6 +48,7 @@ class Workload:
         self.payments: dict[str, list[int]] = {"authorised": [], "held": [], "challenged": []}
         self.ended: list[int] = []
         self.holds: list[int] = []
+        self.mandates: list[int] = []
         self.made = 0
 
     # ---- choosing
@@ -164,6 +166,31 @@ class Workload:
             legs.append([kind, part, 0, 0, 0, mine, final, 0, 0, 0])
         return [203, self.random.choice((3, 6)), legs, "hold"]
 
+    def under_mandate(self) -> Command:
+        """A journal under a mandate that bounds movement, day, accounts or time."""
+        mandate = self.random.choice(self.mandates or [10**12])
+        count = self.random.randint(1, 3)
+        legs = [
+            [1, self.random.randint(1, 700), EUR, 0, self.account(), 0, True, 0, 0, 4]
+            for _ in range(count)
+        ]
+        if self.random.random() < 0.2:
+            sides = (self.account(), self.account())
+            legs.append([2, self.random.randint(1, 300), EUR, *sides, 0, True, self.until(), 0, 3])
+            legs.append([4, self.random.randint(1, 300), 0, 0, 0, -count - 1, True, 0, 0, 0])
+        return [203, mandate, legs, "under a mandate"]
+
+    def new_mandates(self) -> list[Command]:
+        """Mandates with bounds that a history comes up against."""
+        bounds: list[dict[str, Any]] = [
+            {"currency": EUR, "amount_max": 600, "day_max": 6_000},
+            {"currency": EUR, "day_max": 1_200, "debit_products": [1]},
+            {"accounts": sorted(self.accounts[:3]), "credit_products": [100]},
+            {"valid_to": (self.now or 4_000_000_000_000_000) + 20_000_000},
+        ]
+        named = [{"name": f"m{n}", "owner": "operations"} for n in range(len(bounds))]
+        return [[502, 0, name | bound] for name, bound in zip(named, bounds, strict=True)]
+
     def bulk(self) -> Command:
         """Groups that stand or fall alone."""
         journals = [self.random.choice((self.journal, self.hold_journal))() for _ in range(3)]
@@ -172,7 +199,7 @@ class Workload:
     def altered(self, command: Command) -> Command:
         """The same command with one member changed."""
         changed = list(command)
-        names = FIELDS[command[0]]
+        names = Bank.fields[command[0]]
         for name in ("amount", "final", "reference", "reason_code", "has_passed", "hold_limit"):
             if name in names:
                 index = names.index(name) + 1
@@ -199,11 +226,13 @@ class Workload:
             self.customers.append(number)
         elif command[0] == 201 and command[2] == EUR:
             self.accounts.append(number)
+        elif command[0] == 502:
+            self.mandates.append(number)
         elif command[0] in {203, 205}:
             groups = body.get("results", [body])
             texts = [text for group in groups for text in group.get("transfers", ())]
             self.holds += [int(text[4:], 16) for text in texts if text.startswith("hld")]
-        elif command[0] >= 401:
+        elif 401 <= command[0] < 500:
             for numbers in (*self.payments.values(), self.ended):
                 if number in numbers[-60:]:
                     numbers.remove(number)

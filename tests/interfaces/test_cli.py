@@ -316,4 +316,37 @@ class TestDemo:
             (line,) = [line for line in shown if line.startswith(what)]
             assert re.search(rf"  {told} +[\d,]+$", line), line
         assert "\x1b[" not in done.stdout
+        assert "DEVELOPMENT VAULT: its root key lies in a file" in done.stderr
+        assert not [line for line in done.stderr.splitlines() if line.startswith("{")]
         assert list(temporary.glob("scudo-demo-*")) == []
+
+    @pytest.mark.timeout(400)
+    def test_that_stays_is_told_again_and_its_advice_can_be_followed(self, tmp_path):
+        """Run twice it tells the same day; another day is refused; what it says next works."""
+        env = environment(tmp_path)
+
+        def run(*words):
+            return subprocess.run(
+                [SCUDO, *words], env=env, capture_output=True, text=True, check=False, timeout=200
+            )
+
+        first, second = run("demo", "--payments", "600"), run("demo", "--payments", "600")
+        other = run("demo", "--payments", "600", "--seed", "8")
+
+        assert (first.returncode, second.returncode) == (0, 0), second.stderr
+        told = [
+            done.stdout.split("The bank stays")[0].split("Try next:")[1] for done in (first, second)
+        ]
+        assert told[0] == told[1]
+        assert "replay FILE" not in told[0]
+        assert "init" not in told[0]
+        assert other.returncode == 3
+        assert re.search(r"code +day_out_of_time\nnext +Nothing moved\.", other.stderr)
+        payment = re.search(r"pay_[0-9a-f]{16}", second.stdout).group()
+        advised = [line.split()[1:] for line in told[0].splitlines() if "scudo " in line]
+        assert [words[0] for words in advised] == ["why", "serve", "verify", "doctor"]
+        assert run("why", payment, "--replay").returncode == 0
+        assert run("verify").returncode == 0
+        assert run("doctor").returncode == 0
+        log = (Path(env["SCUDO_HOME"]) / "demo.log").read_text()
+        assert all(line.startswith("{") for line in log.splitlines())

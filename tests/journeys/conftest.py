@@ -5,8 +5,9 @@ import contextlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from tests.conftest import Database, lend_database
 from tests.interfaces.bank.conftest import RunningDatabase, Served, Teller
 
 from scudo import vault
-from scudo.bootstrap import open_bank, trust_in_vault
+from scudo.bootstrap import Bank, Trust, open_bank, trust_in_vault
 from scudo.fabric.settings import Settings
 from scudo.identity import SCOPES
+from scudo.identity.customers import Office
+from scudo.interfaces.customers import customers_office
 from scudo.interfaces.guarding import Guard, guarded
 from scudo.interfaces.http import HttpServer, Limits
-from scudo.interfaces.serving import application
+from scudo.interfaces.serving import _record, application
 from scudo.interfaces.watching import VaultWatch, watched
 
 ADA = {
@@ -67,9 +70,30 @@ def until(is_so: Callable[[], Any], *, seconds: float = 30) -> Any:
     return found
 
 
+@contextlib.asynccontextmanager
+async def _office(
+    bank: Bank, settings: Settings, trust: Trust, *, is_open: bool
+) -> AsyncIterator[Office | None]:
+    """Where customers are served, if they are."""
+    if not is_open:
+        yield None
+        return
+    office = customers_office(bank, settings, record=partial(_record, bank), vault=trust.vault)
+    yield office
+    await asyncio.to_thread(office.close)
+
+
 @contextlib.contextmanager
-def serving(database: Database, settings: Settings) -> Iterator[Vaulted]:
-    """Serve a bank with its vault as `scudo serve` does, in a loop of its own thread."""
+def serving(
+    database: Database, settings: Settings, *, has_customers: bool = False
+) -> Iterator[Vaulted]:
+    """Serve a bank with its vault as `scudo serve` does, in a loop of its own thread.
+
+    Args:
+        database: of its own.
+        settings: where it lives.
+        has_customers: whether customers' own phones are served too; mails are files then.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -81,9 +105,10 @@ def serving(database: Database, settings: Settings) -> Iterator[Vaulted]:
             trust_in_vault(guard.socket) as trust,
             open_bank(running, home=settings.home, description="tests", trust=trust) as bank,
             watched(bank, guard.socket) as watch,
+            _office(bank, settings, trust, is_open=has_customers) as office,
         ):
             limits = Limits(drain_s=2)
-            served = application(bank, limits=limits, vault=trust.vault, watch=watch)
+            served = application(bank, limits=limits, vault=trust.vault, watch=watch, office=office)
             http = HttpServer(served, limits=limits)
             port = await http.start(host="127.0.0.1", port=0)
             url = f"http://127.0.0.1:{port}"

@@ -111,6 +111,7 @@ class TestPerson:
             "look_ups": 1,
             "links": 1,
             "cards": 1,
+            "texts": 0,
         }
         assert set(second.json()["destroyed"].values()) == {0}
         assert second.json()["erased_at"] == first.json()["erased_at"]

@@ -54,6 +54,37 @@ REFUSALS: Final = {
     "capture_too_high": 422,
     "currency_mismatch": 422,
     "insufficient_funds": 422,
+    "approval_ended": 409,
+    "approval_not_found": 404,
+    "approval_stale": 409,
+    "approved_by_proposer": 403,
+    "approver_dependent": 403,
+    "approver_unripe": 403,
+    "assertion_invalid": 401,
+    "credential_limit": 409,
+    "credential_taken": 409,
+    "duties_conflict": 403,
+    "fresh_proof_needed": 403,
+    "handle_taken": 409,
+    "invitation_invalid": 401,
+    "no_emergency_path": 422,
+    "not_proposer": 403,
+    "operator_not_found": 404,
+    "operator_session_not_found": 404,
+    "operator_state_conflict": 409,
+    "operators_exist": 409,
+    "passkey_known": 409,
+    "passkeys_full": 409,
+    "permission_missing": 403,
+    "refresh_refused": 401,
+    "role_held": 409,
+    "second_passkey_missing": 403,
+    "self_served": 403,
+    "session_not_found": 404,
+    "session_over": 401,
+    "mandate_exceeded": 422,
+    "mandate_lapsed": 422,
+    "mandate_unknown": 422,
     "journal_malformed": 422,
     "payment_declined": 422,
     "release_too_high": 422,
@@ -75,11 +106,20 @@ class Disagreement(Exception):
 
 @dataclass
 class Place:
-    """Where a command stands in the log, and what the gate said there, in order."""
+    """Where a command stands in the log, who sent it, and what the gate said there, in order.
+
+    Attributes:
+        outcomes: of a decision that asked for a person's eyes, 100 more.
+        recorded_at: our clock's, for what does not go by the log's.
+        status: what was answered, where that is for cryptography to say and not for a model.
+    """
 
     position: int
     ordered_at: int
     outcomes: list[int]
+    client: int = 0
+    recorded_at: int = 0
+    status: int = 0
 
 
 @dataclass
@@ -87,7 +127,7 @@ class Expected:
     """What the real bank must have done with one command."""
 
     status: int
-    body: Row
+    body: Any
     events: list[list[Any]] = field(default_factory=list)
     transfers: list[Row] = field(default_factory=list)
     asked: list[Row] = field(default_factory=list)

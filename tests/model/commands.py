@@ -1,7 +1,7 @@
 """The model's commands: what each request does to the books, and when it is refused."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tests.model.bank import (
     ALLOW,
@@ -28,7 +28,6 @@ from tests.model.bank import (
     REVIEW,
     SECOND,
     STEP_UP,
-    Books,
     Disagreement,
     Expected,
     Place,
@@ -37,19 +36,23 @@ from tests.model.bank import (
     positive,
     show,
 )
-from tests.model.layout import FIELDS, MOVEMENT, RECORDED, instant
+from tests.model.layout import MOVEMENT, RECORDED, instant
+from tests.model.mandates import Leave, Mandates
 
 CARD, TRANSFER = 1, 2
 
 
-class Model(Books):
-    """The whole bank."""
+class Model(Mandates):
+    """What moves money."""
+
+    handlers: ClassVar[dict[int, Callable[..., tuple[int, Any]]]] = {}
+    fields: ClassVar[dict[int, tuple[str, ...]]] = {}
 
     def apply(self, command: list[Any], place: Place) -> Expected:
         """Work on one command of the log; says what the real bank must have done."""
-        tag, fields = command[0], dict(zip(FIELDS[command[0]], command[1:], strict=True))
+        tag, fields = command[0], dict(zip(self.fields[command[0]], command[1:], strict=True))
         self.start(place)
-        handler: Callable[..., tuple[int, Row]] = HANDLERS[tag]
+        handler = self.handlers[tag]
         try:
             self.did.status, self.did.body = handler(self, **fields)
         except Refused as refused:
@@ -68,14 +71,12 @@ class Model(Books):
             number = fields.get("payment", self.place.position)
             self.emit(406, number, refused.code, refused.field)
 
-    # ---- identity and ledger
-
     def register(self, reference: str, kind: int, country: int | None) -> tuple[int, Row]:
         if reference in self.references:
             raise Refused("customer_reference_taken", "reference")
         number = self.emit(101, self.next_position, kind, country)
-        since = {"registered_at": self.place.ordered_at}
-        self.put(self.customers, number, {"id": number, "reference": reference} | since)
+        row = {"id": number, "reference": reference, "registered_at": self.place.ordered_at}
+        self.put(self.customers, number, row)
         self.put(self.references, reference, number)
         return 201, {"id": show("cus", number), "reference": reference}
 
@@ -98,39 +99,43 @@ class Model(Books):
 
     def journal(self, mandate: int, movements: list[list[Any]], reference: str) -> tuple[int, Row]:
         self._count(movements)
-        journal = self.place.position
-        shown = self._group(mandate, movements)
+        journal, leave = self.place.position, self.leave(mandate)
+        shown = self._group(leave, movements)
+        self.keep_usage(leave)
         self.emit(203, journal, mandate, len(self.did.transfers), reference)
         return 201, {"id": show("jnl", journal), "transfers": shown}
 
     def bulk(self, mandate: int, groups: list[list[list[Any]]], reference: str) -> tuple[int, Row]:
         for group in [*groups, [movement for one in groups for movement in one]]:
             self._count(group)
-        journal, results = self.place.position, []
+        journal, leave, results = self.place.position, self.leave(mandate), []
         for group in groups:
-            kept = self.keep()
+            kept, used = self.keep(), leave.used
             try:
-                results.append({"transfers": self._group(mandate, group)})
+                results.append({"transfers": self._group(leave, group)})
             except Refused as refused:
                 self.take_back(kept)
+                leave.used = used
                 results.append({"code": refused.code} | {"field": refused.field})
         self.emit(203, journal, mandate, len(self.did.transfers), reference)
-        refused_count = sum("code" in result for result in results)
-        counts = {"posted": len(groups) - refused_count, "refused": refused_count}
-        return 201, {"id": show("jnl", journal), **counts, "results": results}
+        self.keep_usage(leave)
+        no = sum("code" in result for result in results)
+        counts = {"posted": len(groups) - no, "refused": no, "results": results}
+        return 201, {"id": show("jnl", journal), **counts}
 
     @staticmethod
     def _count(movements: list[list[Any]]) -> None:
         if not 0 < len(movements) <= 2048:
             raise Refused("journal_malformed", "movements")
 
-    def _group(self, mandate: int, movements: list[list[Any]]) -> list[str]:
+    def _group(self, leave: Leave, movements: list[list[Any]]) -> list[str]:
         """Movements that stand or fall together; their ids as clients see them."""
-        by, done = {"authority": mandate, "authority_kind": BY_MANDATE}, []
+        by, done = {"authority": leave.number, "authority_kind": BY_MANDATE}, []
         for index, values in enumerate(movements):
             movement = dict(zip(MOVEMENT, values, strict=True))
             try:
-                number, event = self._movement(movement, by | {"code": movement["code"]}, done)
+                named_by = by | {"code": movement["code"]}
+                number, event = self._movement(movement, named_by, done, leave)
             except Refused as refused:
                 named = f"movements[{index}].{refused.field or 'kind'}"
                 raise Refused(refused.code, named) from None
@@ -140,12 +145,15 @@ class Model(Books):
         kinds = [values[0] for values in movements]
         return [show("hld" if k == HOLD else "trf", n) for k, n in zip(kinds, done, strict=True)]
 
-    def _movement(self, m: Row, by: Row, done: list[int]) -> tuple[int, list[Any] | None]:
+    def _movement(
+        self, m: Row, by: Row, done: list[int], leave: Leave
+    ) -> tuple[int, list[Any] | None]:
         kind, amount = m["kind"], m["amount"]
         if kind != RELEASE or amount:
             positive(amount)
         if kind in {POST, HOLD}:
             sides = [self._side(m, "debit"), self._side(m, "credit")]
+            self.ask_leave(m, leave, sides, None)
             if kind == POST:
                 return self.post(*sides, amount, by), None
             hold = self.place_hold(*sides, amount, m["tolerance_bps"], m["expires_at"], by)
@@ -154,7 +162,7 @@ class Model(Books):
         wanted = m["hold"]
         if wanted < 0:
             wanted = done[-wanted - 1] if -wanted <= len(done) else 0
-        hold = self.hold(wanted)
+        self.ask_leave(m, leave, [], hold := self.hold(wanted))
         if hold["authority_kind"] != BY_MANDATE:
             raise Refused("hold_of_payment", "hold_id")
         payer = hold["debit_account"]
@@ -218,6 +226,8 @@ class Model(Books):
     def _new(self, kind: int, payer: Row, credit: int, asked: Row) -> tuple[int, Row]:
         number, currency = self.place.position, payer["currency"]
         self.emit(401, number, kind, payer["id"], credit or None, asked["amount"], currency)
+        if "text" in asked:
+            self.emit(415, number, asked["text"], asked["text_signals"])
         payment = {
             "id": number,
             "kind": kind,
@@ -233,14 +243,13 @@ class Model(Books):
             "discharged": 0,
             "hold": None,
             "expires_at": None,
+            "text": asked.get("text"),
             "asked": asked,
             "version": 0,
         }
         answer = self._judge(payment)
         self.put(self.payments, number, payment)
         return answer
-
-    # ---- the gate
 
     def _gate(self, payment: Row, amount: int, discharged: int) -> int:
         """Ask the gate: the log says what it decided; the model, what it was asked."""
@@ -470,6 +479,7 @@ class Model(Books):
 
 
 HANDLERS: Final[dict[int, Callable[..., tuple[int, Row]]]] = {
+    502: Model.approve_mandate,
     101: Model.register,
     201: Model.open_account,
     202: Model.close_account,
@@ -478,6 +488,7 @@ HANDLERS: Final[dict[int, Callable[..., tuple[int, Row]]]] = {
     205: Model.bulk,
     401: Model.authorise,
     402: Model.pay,
+    411: Model.pay,
     403: Model.capture,
     404: Model.reverse,
     405: Model.raise_authorisation,

@@ -42,6 +42,21 @@ FIELDS: Final[dict[int, tuple[str, ...]]] = {
         "channel",
         "occurred_at",
     ),
+    411: (
+        "debit",
+        "credit",
+        "amount",
+        "currency",
+        "device",
+        "ip",
+        "country",
+        "latitude_e4",
+        "longitude_e4",
+        "channel",
+        "occurred_at",
+        "text",
+        "text_signals",
+    ),
     403: ("payment", "amount", "final"),
     404: ("payment", "amount"),
     405: ("payment", "amount"),
@@ -49,6 +64,7 @@ FIELDS: Final[dict[int, tuple[str, ...]]] = {
     407: ("payment",),
     408: ("payment", "has_passed"),
     409: ("payment",),
+    502: ("mandate", "terms"),
 }
 MOVEMENT: Final = (
     "kind",
@@ -62,11 +78,12 @@ MOVEMENT: Final = (
     "tolerance_bps",
     "code",
 )
-#: Commands of the bank's own that touch nothing of what the model knows: acts, watched controls,
-#: the vault's keys. Rows that one of them left behind would be found all the same, unexplained.
-BESIDE: Final = frozenset({501, 540, 541, 550})
+#: Commands of the bank's own that touch nothing of what the model knows: degraded decisions that
+#: are judged again, acts, anomalies, watched controls, the vault's keys. Rows that one of them left
+#: behind would be found all the same, unexplained.
+BESIDE: Final = frozenset({301, 501, 540, 541, 550})
 #: Commands whose refusal is an event, because money is concerned.
-RECORDED: Final = frozenset({203, 205, 401, 402, 403, 404, 405, 406, 407, 408, 409})
+RECORDED: Final = frozenset({203, 205, 401, 402, 403, 404, 405, 406, 407, 408, 409, 411})
 
 
 def instant(us: int) -> str:

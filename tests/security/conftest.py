@@ -1,10 +1,12 @@
 """A whole served bank for those who mean it harm, and a scanner over all that it logs."""
 
+import contextlib
 import io
 import json
 import logging
 import re
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,13 +18,14 @@ import structlog
 from tests.bureau import Bureau
 from tests.conftest import lend_database
 from tests.interfaces.bank.conftest import Served
-from tests.journeys.conftest import serving
-from tests.security.described import Described, body_of, path_of, query_of
+from tests.journeys.conftest import Vaulted, serving
+from tests.security.described import OF_SESSIONS, Described, body_of, path_of, query_of
 
 from scudo.fabric.settings import Settings
 from scudo.fabric.telemetry import configure_logging
-from scudo.governance import find_in_text
 from scudo.identity import SCOPES
+from scudo.kernel import find_in_text
+from scudo.simulation import Phone, mailed_code
 
 #: Stands in every text that these suites send: no line of the log may hold it.
 MARK: Final = "Mallory"
@@ -35,7 +38,9 @@ TRAIL: Final = frozenset(
         "identity.operator.scope_used.v1",
     }
 )
-_SECRETS: Final = re.compile(r"scudo_[\w-]{20,}|PRIVATE KEY|Bearer |DPoP |eyJ[\w-]{8,}")
+_SECRETS: Final = re.compile(
+    r"scudo_[\w-]{20,}|\b[ar]t_[\w-]{20,}|PRIVATE KEY|Bearer |DPoP |eyJ[\w-]{8,}"
+)
 Scan = Callable[[str], list[str]]
 
 
@@ -64,7 +69,7 @@ def served(server: Any, template: str) -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="scudo-attacked-") as folder:
         settings = Settings(home=Path(folder) / "home")
         settings.home.mkdir()
-        with serving(next(lending), settings) as bank:
+        with serving(next(lending), settings, has_customers=True) as bank:
             yield bank
     next(lending, None)
 
@@ -128,7 +133,43 @@ class Attacker:
         method = changed.get("method") or operation.method
         if query is None or isinstance(query, dict):
             query = {**query_of(operation, ids), **(query or {})}
-        return self.http.request(method, path, params=query, **given)
+        return self.send(method, path, params=query, **given)
+
+    def send(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """Send what was put together."""
+        return self.http.request(method, path, **given)
+
+
+class DeviceAttacker(Attacker):
+    """A customer whose phone proves every request, and who sends what no phone would."""
+
+    def __init__(self, served: Served, phone: Phone) -> None:
+        super().__init__(served, None)
+        self.phone = phone
+
+    def send(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """Send it with a fresh proof, unless it brings one; with another token if that is over."""
+        phone, headers = self.phone, given.pop("headers", {})
+        # What is sent in pieces can be sent once: its proof has to be good at once.
+        is_once = not isinstance(given.get("content", b""), bytes)
+        for _ in range(3):
+            own = {
+                "authorization": f"DPoP {phone.access}",
+                "dpop": phone.proof(method, httpx.URL(path).path),
+            }
+            answer = self.http.request(method, path, headers={**own, **headers}, **given)
+            if is_once or answer.status_code != httpx.codes.UNAUTHORIZED or set(own) & set(headers):
+                return answer
+            self._mend(answer)
+        return answer
+
+    def _mend(self, answer: httpx.Response) -> None:
+        """Take the bank's nonce, or log in anew: an attack may have ended the session."""
+        if "dpop-nonce" in answer.headers:
+            self.phone.nonce = answer.headers["dpop-nonce"]
+        else:
+            entered = self.phone.log_in()
+            assert entered.status_code == httpx.codes.CREATED, entered.text
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +187,44 @@ def attacker_for(served: Served) -> Iterator[Callable[..., Attacker]]:
         attacker.http.close()
 
 
+@pytest.fixture(scope="session")
+def customer_with_phone(served: Vaulted) -> Iterator[Callable[[], Phone]]:
+    """Make customers: signed up by mail, with a passkey and a session by it."""
+    with contextlib.ExitStack() as stack:
+
+        def make() -> Phone:
+            http = httpx.Client(base_url=served.url, timeout=20, verify=False)
+            phone = Phone(stack.enter_context(http), address=f"{uuid.uuid4().hex}@example.com")
+            sent = phone.post("/v1/sign-ups", {"email": phone.address}).json()
+            code = mailed_code(served.settings.home / "mail", phone.address)
+            assert phone.activate(phone.address, sent["code_id"], code).status_code == 201
+            assert phone.add_passkey().status_code == 201
+            assert phone.log_in().status_code == 201
+            return phone
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def mallory(served: Vaulted, customer_with_phone: Callable[[], Phone]) -> Iterator[DeviceAttacker]:
+    """A customer with a phone who attacks the operations of sessions."""
+    attacker = DeviceAttacker(served, customer_with_phone())
+    with closing(attacker.http):
+        yield attacker
+
+
 @pytest.fixture(scope="module")
 def entitled(
-    served: Served, officer: str, attacker_for: Callable[..., Attacker]
+    served: Served,
+    officer: str,
+    attacker_for: Callable[..., Attacker],
+    mallory: DeviceAttacker,
 ) -> Callable[[Described], Attacker]:
-    """Whoever may ask an operation: a client with every scope, or an operator."""
+    """Whoever may ask an operation: a client with every scope, an operator, or a customer."""
 
     def one(operation: Described) -> Attacker:
+        if operation in OF_SESSIONS:
+            return mallory
         is_clients = operation.scope is None or operation.scope in SCOPES
         return attacker_for(served.token if is_clients else officer)
 
@@ -160,13 +232,13 @@ def entitled(
 
 
 @pytest.fixture
-def unchanged(served: Served, banks_own: Any) -> Callable[[], bool]:
+def unchanged(served: Served, banks_own: Any) -> Callable[..., bool]:
     """Whether the log tells of nothing since the test began but of who was refused."""
     before = served.bank.conveyor.head.position
 
-    def is_so() -> bool:
+    def is_so(allowed: frozenset[str] = TRAIL) -> bool:
         events = banks_own.get("/v1/events", after=before, limit=500).json()["items"]
-        return {event["type"] for event in events} <= TRAIL
+        return {event["type"] for event in events} <= allowed
 
     return is_so
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from scudo.identity.customers.model import FULL_SCOPES
 from scudo.interfaces.table import describe_without_bank
 
 Json = dict[str, Any]
@@ -190,8 +191,10 @@ OF_SESSIONS: Final = tuple(
 )
 #: Callbacks: their bodies are read once their signature is good.
 SIGNED: Final = tuple(one for one in OPERATIONS if one.path.startswith("/v1/inbound/"))
-#: What strangers, clients and operators may ask.
-WITHIN_REACH: Final = tuple(one for one in OPERATIONS if one not in OF_SESSIONS + SIGNED)
+#: What the session of a customer may ask; what it may not of this is bank-wide, or a network's.
+OF_CUSTOMERS: Final = tuple(one for one in OPERATIONS if one.scope in FULL_SCOPES)
+#: What strangers, clients, operators and customers may ask.
+WITHIN_REACH: Final = tuple(one for one in OPERATIONS if one not in SIGNED)
 #: What takes JSON from them.
 WITH_BODY: Final = tuple(one for one in WITHIN_REACH if one.takes_json)
 #: Prefixes of all ids that any request names.

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 
+import httpx
 import msgspec
 import pytest
 
@@ -212,6 +213,20 @@ class TestOverHttp:
             k: v for k, v in in_process.items() if k not in unlike
         }
         assert only_object(over_http("verify", "--json"))["ok"] is True
+
+    def test_stops_where_somebody_else_has_asked(self, start, scudo, only_object, file):
+        """A stranger's sign-up makes the log live: the run says so, and counts nothing undone."""
+        server = start("serve")
+        address = server.stdout.readline().strip()
+        assert only_object(scudo("replay", file, "--limit", 5, "--url", address, "--json"))
+        asked = httpx.post(f"{address}/v1/sign-ups", json={"email": "a@example.com"}, timeout=20)
+        assert asked.status_code == 202
+
+        done = scudo("replay", file, "--url", address, "--json")
+
+        assert done.returncode == 3
+        assert only_object(done)["refused"] == "replay_stopped"
+        assert "clock_is_live" in done.stdout + done.stderr
 
     def test_is_refused_where_nobody_listens(self, scudo, only_object, file):
         """An address at which no server answers is refused as unavailable."""

@@ -57,6 +57,7 @@ from scudo.payments import (
     Pay,
     Payments,
     PaymentStore,
+    PayWithText,
     RaiseAuthorisation,
     ReleasePayment,
     Reverse,
@@ -221,8 +222,8 @@ class Rooms:
         self.authority = operators.make_authority(party=party, gates=passages, kinds=kinds)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
-        rooms = (self._identity_store, self._ledger_store, self._payment_store)
-        self._stores = (self._records, *rooms)
+        own = (self._identity_store, self._ledger_store, self._payment_store)
+        self._stores = (self._records, *own)
         self._prepared = _References()
         self._decided = _References()
         self.known_until = 0
@@ -237,6 +238,7 @@ class Rooms:
             ExpireHold: self._ledger.expire_hold,
             AuthoriseCard: self.payments.authorise_card,
             Pay: self.payments.pay,
+            PayWithText: self.payments.pay,
             Capture: acts.capture,
             Reverse: acts.reverse,
             RaiseAuthorisation: acts.raise_authorisation,

@@ -1357,6 +1357,30 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
+    def get_payment_message(self, payment_id: str) -> types.PaymentMessage:
+        """Show a payer the message that they sent with a payment, which is recorded."""
+        return self._send(
+            "GET", f"/v1/payments/{path_part(payment_id)}/message", answer=types.PaymentMessage
+        )
+
+    def read_payment_message(
+        self,
+        payment_id: str,
+        body: types.MessageRead,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PaymentMessage:
+        """Read the message of a payment for a purpose, which is recorded."""
+        return self._send(
+            "POST",
+            f"/v1/payments/{path_part(payment_id)}/message/read",
+            answer=types.PaymentMessage,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
     def authorise_card(
         self,
         body: types.NewAuthorisation,

@@ -66,7 +66,9 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
         amount_minor, available_minor: minor units of `currency`.
         currency, country: ISO 4217 and ISO 3166-1 numeric codes.
         mcc: ISO 18245 merchant category code.
-        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84.
+        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84, to two decimals of a
+            degree; what old logs hold is finer.
+        text_signals: bits of the vault's `TextSignal`; None: no text came with it.
         account_opened_at, customer_since, occurred_at: microseconds since 1970, UTC.
 
     Invariant:
@@ -95,6 +97,7 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     account_opened_at: int | None = None
     customer_since: int | None = None
     occurred_at: int | None = None
+    text_signals: int | None = None
 
 
 class Degradation(IntEnum):

@@ -21,6 +21,7 @@ from scudo.kernel import (
     micros,
     rfc3339,
 )
+from scudo.vault import TextSignal
 
 _TAG: Final = "decisions"
 _CURSOR: Final = "l"
@@ -225,6 +226,8 @@ def _input(name: str, value: Any) -> str | int | None:  # noqa: ANN401 - any typ
         shown = rfc3339(value)
     elif name == "currency":
         shown = currency_by_numeric(value).code if value else None
+    elif name == "text_signals":
+        shown = ", ".join(signal.name.lower() for signal in TextSignal(value) if signal.name)
     elif name in {"gate", "channel"}:
         shown = value.name.lower()
     return shown

@@ -31,6 +31,7 @@ from scudo.fabric.consumers import (
 )
 from scudo.fabric.conveyor import Conveyor
 from scudo.fabric.deadlines import Deadlines, Residence
+from scudo.fabric.evaluation import AHEAD_US
 from scudo.fabric.evidence import BadRow, RowBroken, Seen, Stretch, Witness
 from scudo.fabric.log import (
     INSTANT,
@@ -42,7 +43,7 @@ from scudo.fabric.log import (
     EventCatalogue,
     Head,
 )
-from scudo.fabric.log.errors import BankUnavailable, ClockIsLive, WriterFenced
+from scudo.fabric.log.errors import BankUnavailable, ClockIsLive, LogPastTime, WriterFenced
 from scudo.fabric.lookup import Lookup, Take
 from scudo.fabric.queries import ask_commands
 from scudo.fabric.reads import ReadPool
@@ -78,6 +79,7 @@ from scudo.fabric.verification import Walk
 from scudo.fabric.writer import Guarded, Store, Writer
 
 __all__ = [
+    "AHEAD_US",
     "HEADER",
     "INSTANT",
     "RECORD",
@@ -105,6 +107,7 @@ __all__ = [
     "Item",
     "Keeper",
     "Limits",
+    "LogPastTime",
     "Lookup",
     "ReadPool",
     "RecordRow",

@@ -1,6 +1,6 @@
 """Batches read back from the log: their hashes in order, and one with all of its leaves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from scudo.fabric.stored import (
     entry_strand,
     key_strand,
     read_images,
+    read_images_together,
 )
 from scudo.kernel import GENESIS, micros
 
@@ -90,7 +91,7 @@ def find_batch(
         return None
     first, last, number, epoch, recorded_at, *rest, previous = found
     row = BatchRow(first, last, number, epoch, micros(recorded_at), *rest)
-    rows = read_rows(connection, first, last, tables=tables)
+    rows = _read_batch(connection, first, last, tables=tables)
     leaves = [StoredLeaf(0, BATCH.tag, b"", row.leaf())]
     for begins, strand, index in rows.between(first, last):
         tag, image = strand.table.tag, strand.images[index]
@@ -116,23 +117,49 @@ def read_rows(
     last: int,
     *,
     tables: Sequence[Chained],
-    keys: list[bytes] | None = None,
+    keys: list[bytes],
 ) -> StoredRows:
-    """Read every chained row of a range of positions.
+    """Read every chained row of a range of positions, which may be many.
 
     Args:
         connection: of a role that may read every table.
         first: position of the range.
         last: position of the range.
         tables: the rooms' chained tables, in the order of an entry's leaves.
-        keys: images of the idempotency rows, if they are at hand.
+        keys: images of the idempotency rows.
     """
+    entries, *others = [
+        read_images(connection, *read) for read in _reads(first, last, tables=tables)
+    ]
+    return _put_together(entries, keys, others, tables=tables)
+
+
+def _read_batch(
+    connection: Connection[Any], first: int, last: int, *, tables: Sequence[Chained]
+) -> StoredRows:
+    """Read every chained row of a batch."""
     bounds: dict[str, object] = {"first": first, "last": last}
-    if keys is None:
-        keys = read_images(connection, _SQL["keys"], bounds)
-    strands = [key_strand(keys)]
+    reads = [(_SQL["keys"], bounds), *_reads(first, last, tables=tables)]
+    images = read_images_together(connection, reads)
+    return _put_together(images[1], images[0], images[2:], tables=tables)
+
+
+def _reads(
+    first: int, last: int, *, tables: Sequence[Chained]
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """What reads the rows of entries, and those of the rooms."""
+    yield _SQL["entries"], {"first": first, "last": last}
     for chained in tables:
         low, high = first << chained.shift, ((last + 1) << chained.shift) - 1
-        images = read_images(connection, chained.query, {"first": low, "last": high})
-        strands.append(chained_strand(chained, images))
-    return StoredRows(entry_strand(read_images(connection, _SQL["entries"], bounds)), strands)
+        yield chained.query, {"first": low, "last": high}
+
+
+def _put_together(
+    entries: list[bytes],
+    keys: list[bytes],
+    others: list[list[bytes]],
+    *,
+    tables: Sequence[Chained],
+) -> StoredRows:
+    strands = [chained_strand(*pair) for pair in zip(tables, others, strict=True)]
+    return StoredRows(entry_strand(entries), [key_strand(keys), *strands])

@@ -94,6 +94,8 @@ class Item:
         key: digest of client and Idempotency-Key; None for commands that need none.
         request: digest of the canonical command.
         at: log time that a replayed file asks for; None for live traffic.
+        is_timers: whether nobody asked for it: then it is dated as the log is, whoever drives
+            its clock, and does not make the clock anybody's.
         answer: resolved after the commit.
     """
 
@@ -104,6 +106,7 @@ class Item:
     request: bytes
     at: int | None
     answer: asyncio.Future[Answer]
+    is_timers: bool = False
 
 
 @dataclass(slots=True)

@@ -97,7 +97,7 @@ class Conveyor:
             item.answer.set_result(refused(Overloaded("the queue before the writer is full")))
         return item.answer
 
-    def item(
+    def item(  # noqa: PLR0913 - one parameter per property
         self,
         command: Command,
         *,
@@ -106,9 +106,11 @@ class Conveyor:
         key: bytes | None = None,
         request: bytes = b"",
         at: int | None = None,
+        is_timers: bool = False,
     ) -> Item:
         """Make an item of a command."""
-        return Item(command, client, owner, key, request, at, self._loop.create_future())
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        return Item(command, client, owner, key, request, at, answer, is_timers)
 
     def at_rest(self, work: Callable[[], None]) -> None:
         """Do some short work between two batches, when nothing is half done."""

@@ -10,16 +10,19 @@ import structlog
 
 from scudo.fabric.carried import Application, Item, Limits, Tally, fields, refused, repeat
 from scudo.fabric.log.batch import Batch, Entry
-from scudo.fabric.log.errors import ClockIsLive, RequestPoisoned
+from scudo.fabric.log.errors import ClockIsLive, LogPastTime, RequestPoisoned
 from scudo.fabric.log.model import Answer, Command, Head
 from scudo.fabric.lookup import Lookup
 from scudo.fabric.rows import Int8Array, UuidArray, queries
 from scudo.fabric.writer import Plan, Writer
-from scudo.kernel import InvariantBroken, Refusal
+from scudo.kernel import SECOND_US, InvariantBroken, Refusal
 
 _SQL: Final = queries("scudo.fabric")
 _log = structlog.get_logger("scudo.conveyor")
 _decode: Final = msgspec.msgpack.Decoder().decode
+#: How far the log's clock may have run ahead of a file's: every event takes a microsecond, and a
+#: file has many rows of one instant.
+AHEAD_US: Final = 60 * SECOND_US
 
 
 #: Digest of a key: digest of the request, the command, and its answer.
@@ -160,8 +163,8 @@ class Evaluation:
         """About at what log time items will be decided."""
         now = self._now()
         idle = onto.ordered_at if onto.clock == "file" else now
-        times = [i.at if i.at is not None else now if i.client else idle for i in items] or [idle]
-        return max(onto.ordered_at, *times)
+        asked = (i.at if i.at is not None else idle if i.is_timers else now for i in items)
+        return max(onto.ordered_at, *(asked if items else (idle,)))
 
     async def _look_up(
         self, lookup: Lookup, waves: Iterator[None], found: list[tuple[Any, ...]]
@@ -259,12 +262,10 @@ class Evaluation:
     def _answer_one(self, gathered: Gathered, item: Item, now: int) -> Answer | None:
         """Answer an item within the batch; None if it must wait for the next one."""
         key, batch = item.key, gathered.batch
-        if item.at is not None and batch.clock == "live":
-            return refused(
-                ClockIsLive("live traffic has run; a file cannot drive this log's clock")
-            )
         at = item.at
-        if at is None and batch.clock == "file" and item.client == 0:
+        if at is not None and (refusal := _out_of_time(batch, at)) is not None:
+            return refused(refusal)
+        if item.is_timers and batch.clock != "live":
             at = batch.ordered_at
         if not self._run_due(gathered, max(batch.ordered_at, now if at is None else at)):
             return None
@@ -272,7 +273,7 @@ class Evaluation:
         if entry.events:
             key_row = (key, item.request) if key is not None else None
             batch.close(entry, command=item.command, answer=answer, key=key_row)
-            if item.client:
+            if not item.is_timers:
                 batch.clock = "live" if item.at is None else "file"
             if key is not None:
                 gathered.answered_keys[key] = (item.request, item.command, answer)
@@ -296,3 +297,12 @@ class Evaluation:
             self._tally.poisoned += 1
             _log.exception("item_poisoned", command=type(item.command).__name__)
             return refused(RequestPoisoned("this request met a fault on our side")), entry
+
+
+def _out_of_time(batch: Batch, at: int) -> Refusal | None:
+    """Why a file cannot have something happen at a time; None if it can."""
+    if batch.clock == "live":
+        return ClockIsLive("live traffic has run; a file cannot drive this log's clock")
+    if at < batch.ordered_at - AHEAD_US:
+        return LogPastTime("the log is past this time", field="scudo-ordered-at")
+    return None

@@ -101,7 +101,7 @@ class _Desk:
     def _events(self, entries: Iterable[StoredEntry]) -> Iterator[EventView]:
         for entry in entries:
             time = micros(entry.ordered_at)
-            client = show_sender(entry.client) if entry.client else None
+            client = show_sender(entry.client)
             for index, event in enumerate(self.catalogue.decode(entry.events)):
                 yield EventView(
                     specversion="1.0",

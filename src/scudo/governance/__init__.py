@@ -12,7 +12,6 @@ from scudo.governance import (
     trail,
 )
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
-from scudo.governance.detection import find_in_text, find_in_value
 from scudo.governance.errors import (
     EntryUnknown,
     EvidenceContradicted,
@@ -96,8 +95,6 @@ __all__ = [
     "classification",
     "controls",
     "events",
-    "find_in_text",
-    "find_in_value",
     "find_leaks",
     "flags",
     "list_mandates",

@@ -8,8 +8,7 @@ import msgspec
 from psycopg import Connection
 
 from scudo.fabric import RECORD, newest_entries, newest_records
-from scudo.governance.detection import find_in_value
-from scudo.kernel import Prefix, ids
+from scudo.kernel import Prefix, find_in_value, ids
 
 _ENTRY: Final = "fabric.log_entry"
 

@@ -10,6 +10,7 @@ Source:
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -25,6 +26,11 @@ from scudo.kernel import MINOR_MAX, Prefix, Refusal, ids, micros, rfc3339
 
 _TAG: Final = "persons"
 _PURPOSE: Final = "privacy_request"
+#: Of texts there may be many: this purpose reads more of them in a second.
+_OF_TEXTS: Final = "statement"
+#: How often, and how long apart, to wait for a turn at the vault.
+_TURNS: Final = 10
+_TURN_S: Final = 0.5
 _OWN: Final = "own:request"
 _PAGE: Final = 500
 #: Documents that are made at the same time; each reads a few tables to their end.
@@ -62,11 +68,12 @@ class ExportedAccount(msgspec.Struct, frozen=True):
 
 
 class ExportedPayment(msgspec.Struct, frozen=True):
-    """A payment, and what was decided of it: a code, and in words."""
+    """A payment, what was decided of it (a code, and in words), and the text that went with it."""
 
     payment: payments.routes.PaymentView
     decision: str
     decision_in_words: str
+    text: str | None
 
 
 class ExportedSession(msgspec.Struct, frozen=True):
@@ -138,7 +145,7 @@ class Exporter:
             clock: what time it is.
         """
         self._reads = reads
-        self._ask = ask
+        self._recorded = persons.RecordedReads(ask, record, tokens)
         self._record = record
         self._tokens = tokens
         self._office = office
@@ -209,13 +216,11 @@ class Exporter:
             )
         )
         async with self._room:
-            return await self._document(found, call, _why(call, reason), network)
+            return await self._document(found, call, reason)
 
-    async def _document(
-        self, found: identity.Customer, call: web.Call, why: vault.Why, network: int | None
-    ) -> DataExport:
+    async def _document(self, found: identity.Customer, call: web.Call, reason: str) -> DataExport:
         customer = found.id
-        fields, cards = await self._of_vault(customer, call, why, network)
+        fields, cards = await self._of_vault(customer, call, reason)
         over = await self._office.find(self._relationships.register, customer)
         accounts = await self._accounts(customer)
         credentials, sessions = await self._sessions(customer)
@@ -226,9 +231,7 @@ class Exporter:
             fields=fields,
             cards=cards,
             accounts=accounts,
-            payments=await self._payments(
-                [ids.parse(Prefix.ACCOUNT, one.account.id) for one in accounts]
-            ),
+            payments=await self._payments(customer, accounts, call, reason),
             credentials=credentials,
             sessions=sessions,
             acts=await self._acts(customer),
@@ -238,26 +241,20 @@ class Exporter:
     # ---- parts
 
     async def _of_vault(
-        self, customer: int, call: web.Call, why: vault.Why, network: int | None
+        self, customer: int, call: web.Call, reason: str
     ) -> tuple[dict[str, str], tuple[ExportedCard, ...]]:
         """Fields and cards; the reads are in the log before they are given."""
-        fields: dict[str, str] = {}
-        facts: list[vault.Fact] = []
+        why = persons.why_of(call, _PURPOSE, reason)
         try:
-            read = await self._ask(vault.ReadFields(customer, _FIELDS, why))
-            fields, facts = read.values, [*read.facts]
-            listed = await self._ask(vault.ListCards(customer, why))
-            facts += listed.facts
-        except vault.errors.PersonNotFound as absent:
-            listed = None
-            facts += [fact for fact in absent.facts if isinstance(fact, vault.Fact)]
-        if facts:
-            await self._record([persons.act_of(fact, call, network) for fact in facts])
+            read = await self._recorded.read(vault.ReadFields(customer, _FIELDS, why), call)
+            listed = await self._recorded.read(vault.ListCards(customer, why), call)
+        except vault.errors.PersonNotFound:
+            return {}, ()
         cards = tuple(
             ExportedCard(ids.show(Prefix.CARD_REFERENCE, c.card), c.first_six, c.last_four)
-            for c in (listed.cards if listed is not None else ())
+            for c in listed.cards
         )
-        return fields, cards
+        return read.values, cards
 
     async def _accounts(self, customer: int) -> tuple[ExportedAccount, ...]:
         found = await self._all(
@@ -286,21 +283,43 @@ class Exporter:
         )
         return tuple(map(ledger.routes.transaction_view, found))
 
-    async def _payments(self, accounts: Sequence[int]) -> tuple[ExportedPayment, ...]:
+    async def _payments(
+        self, customer: int, accounts: Sequence[ExportedAccount], call: web.Call, reason: str
+    ) -> tuple[ExportedPayment, ...]:
+        numbers = [ids.parse(Prefix.ACCOUNT, one.account.id) for one in accounts]
         found = await self._all(
             lambda connection, before: payments.queries.list_payments(
-                connection, accounts=accounts, before=before, limit=_PAGE
+                connection, accounts=numbers, before=before, limit=_PAGE
             ),
             first=ids.ID_MAX,
             key=lambda payment: payment.id,
         )
-        return tuple(
-            ExportedPayment(
-                payments.routes.payment_view(payment),
-                *decisions.public_words(decisions.Outcome(payment.outcome)),
-            )
-            for payment in found
-        )
+        exported = []
+        for payment in found:
+            text = None
+            if payment.text is not None:
+                why = persons.why_of(call, _OF_TEXTS, reason, correlation=payment.id)
+                request = vault.ReadText(customer, payment.text, why)
+                text = await self._text(request, call, ids.show(Prefix.PAYMENT, payment.id))
+            view = payments.routes.payment_view(payment)
+            words = decisions.public_words(decisions.Outcome(payment.outcome))
+            exported.append(ExportedPayment(view, *words, text))
+        return tuple(exported)
+
+    async def _text(self, request: vault.ReadText, call: web.Call, thing: str) -> str | None:
+        """The text of a payment; None if it is gone with the person.
+
+        Raises:
+            VaultQuota: others read so much for so long that there was no turn for this.
+        """
+        for _ in range(_TURNS):
+            with contextlib.suppress(vault.VaultQuota):
+                try:
+                    return (await self._recorded.read(request, call, thing=thing)).text
+                except vault.errors.TextNotFound:
+                    return None
+            await asyncio.sleep(_TURN_S)
+        return (await self._recorded.read(request, call, thing=thing)).text
 
     async def _sessions(self, customer: int) -> tuple[tuple[str, ...], tuple[ExportedSession, ...]]:
         """By what the customer logs in, and the sessions that go on."""
@@ -365,26 +384,11 @@ class Exporter:
             at = key(rows[-1])
 
 
-def _why(call: web.Call, reason: str) -> vault.Why:
-    actor = f"{call.client.kind.name.lower()}:{call.client.id:x}"
-    return vault.Why(_PURPOSE, actor, reason)
-
-
-_VAULT_REFUSALS: Final[tuple[type[Refusal], ...]] = (
-    vault.errors.VaultUnavailable,
-    vault.errors.VaultSealed,
-    vault.errors.VaultNotInitialised,
-    vault.errors.VaultQuota,
-    vault.errors.CiphertextBroken,
-    vault.errors.VaultDefect,
-)
-
-
 def operations(exporter: Exporter) -> tuple[web.Operation, ...]:
     """List the operations."""
     common: tuple[type[Refusal], ...] = (
         identity.errors.CustomerNotFound,
-        *_VAULT_REFUSALS,
+        *persons.VAULT_REFUSALS,
         *web.SUBMIT_REFUSALS,
     )
     path: dict[str, Any] = {"customer_id": persons.CustomerIdText}

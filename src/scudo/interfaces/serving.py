@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 import scudo
-from scudo import identity
+from scudo import identity, payments
 from scudo.bootstrap import CATALOGUE, Bank, now_us, open_bank, trust_in_vault
 from scudo.fabric import Answer, BadRow, BankUnavailable, Command, postgres, web
 from scudo.fabric import settings as environment
@@ -45,7 +45,7 @@ from scudo.interfaces.recounting import AuditorProcess
 from scudo.interfaces.retaining import retained
 from scudo.interfaces.table import Ports, describe, room_operations
 from scudo.interfaces.watching import VaultWatch, watched
-from scudo.vault import AsyncVaultClient, VaultUnavailable
+from scudo.vault import AsyncVaultClient, VaultTexts, VaultUnavailable
 
 _log = structlog.get_logger("scudo.serving")
 _HOST: Final = "127.0.0.1"
@@ -165,7 +165,7 @@ async def _alarm(bank: Bank, bad: BadRow) -> None:
     """Tell the log which row is wrong: the one fact that must outlive the process."""
     where = f"{bad.table} {bad.key}" + (f" {bad.column}" if bad.column else "")
     act = Act(0, web.PrincipalKind.NOBODY, "audit.found_row", where, None, "row_broken")
-    await bank.submit(RecordActs((act,)))
+    await bank.note(RecordActs((act,)))
 
 
 def application(  # noqa: PLR0913 - one parameter per property
@@ -214,6 +214,7 @@ def application(  # noqa: PLR0913 - one parameter per property
         callbacks=bank.rooms.callbacks,
         callback_master=bank.callback_master,
         vault=vault_port(vault),
+        keep_text=payments.routes.keep_nothing if vault is None else VaultTexts(vault).keep,
         authority=bank.rooms.authority,
         partner_tokens=desk,
         customers=office,

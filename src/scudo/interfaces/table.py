@@ -39,6 +39,7 @@ class Ports:
         clock: what time it is.
         tokeniser: turns devices, cards and the like into tokens.
         vault: asks the vault for everything else.
+        keep_text: has the vault keep the messages of payments.
         record: has acts in the log before it returns.
         policy_of: finds the policy that a decision names.
         callbacks: keys and reactions of inbound callbacks.
@@ -59,6 +60,7 @@ class Ports:
     clock: web.Clock
     tokeniser: Tokens
     vault: AskVault
+    keep_text: payments.routes.KeepText
     record: Recorder
     policy_of: Callable[[bytes], Policy]
     callbacks: callbacks.Callbacks
@@ -105,6 +107,8 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             clock=clock,
             tokeniser=ports.tokeniser,
             guard=ports.customers.guard_payment,
+            keep_text=ports.keep_text,
+            recorded=identity.persons.RecordedReads(ports.vault, ports.record, ports.tokeniser),
         ),
         *exporting.operations(_exporter(ports)),
     )
@@ -188,6 +192,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         clock=lambda: datetime.now(UTC),
         tokeniser=Tokeniser(bytes(32)),
         vault=_no_vault,
+        keep_text=payments.routes.keep_nothing,
         record=_no_record,
         policy_of=lambda _hash: load_policy(),
         callbacks=callbacks.Callbacks(),

@@ -52,10 +52,8 @@ class VaultWatch:
         keys = keys_in_use(status)
         with contextlib.suppress(Refusal):
             if not self._bank.rooms.vault_keys.is_known(keys):
-                head = self._bank.conveyor.head
                 # Before anybody's request the log has no time yet: a file may still drive it.
-                at = head.ordered_at if head.clock == "unset" else None
-                answer = await self._bank.submit(NoteKeys(keys), at=at)
+                answer = await self._bank.note(NoteKeys(keys))
                 if answer.status != _OK:
                     _log.warning("the log was not told of the vault's keys", status=answer.status)
 

@@ -1,7 +1,11 @@
-"""Money, currencies, ids, time, refusals, canonical bytes and hashes. Pure: no I/O."""
+"""Money, currencies, ids, time, refusals, canonical bytes and hashes, and what looks personal.
+
+Pure: no I/O.
+"""
 
 from scudo.kernel import ids
 from scudo.kernel.canonical import DIGEST_BYTES, GENESIS, chain, leaf, merkle_root
+from scudo.kernel.detection import find_in_text, find_in_value, hide_cards
 from scudo.kernel.ids import Prefix
 from scudo.kernel.money import (
     MINOR_MAX,
@@ -54,6 +58,9 @@ __all__ = [
     "date_of",
     "day",
     "days_of",
+    "find_in_text",
+    "find_in_value",
+    "hide_cards",
     "ids",
     "instant",
     "leaf",

@@ -11,7 +11,7 @@ from scudo.kernel import Prefix, Refusal, ids, positive_amount, rfc3339
 from scudo.ledger import Account, Authority, Book, Product
 from scudo.ledger import errors as ledger_errors
 from scudo.ledger import events as ledger_events
-from scudo.payments.commands import AuthoriseCard, Pay
+from scudo.payments.commands import AuthoriseCard, Pay, PayWithText
 from scudo.payments.errors import PaymentNotFound
 from scudo.payments.events import (
     PaymentAuthorised,
@@ -22,6 +22,7 @@ from scudo.payments.events import (
     PaymentInitiated,
     PaymentRefused,
     PaymentSettled,
+    TextReceived,
 )
 from scudo.payments.model import (
     AUTHORISATION_US,
@@ -35,7 +36,7 @@ from scudo.payments.model import (
 
 _encode: Final = msgspec.json.Encoder().encode
 _pack: Final = msgspec.msgpack.Encoder().encode
-_unpack: Final = msgspec.msgpack.Decoder(AuthoriseCard | Pay).decode
+_unpack: Final = msgspec.msgpack.Decoder(AuthoriseCard | Pay | PayWithText).decode
 _SECOND_US: Final = 1_000_000
 
 #: Business code of transfers that payments make.
@@ -131,11 +132,11 @@ class Payments:
         if credit is account:
             message = "debit and credit are the same account"
             raise ledger_errors.SameAccount(message, field="credit_account_id")
-        return self._decide(
-            entry,
-            self._new(entry, PaymentKind.TRANSFER, account, credit.id, command.amount),
-            command,
-        )
+        payment = self._new(entry, PaymentKind.TRANSFER, account, credit.id, command.amount)
+        if isinstance(command, PayWithText):
+            payment.text = command.text
+            entry.emit(TextReceived(payment.id, command.text, command.text_signals))
+        return self._decide(entry, payment, command)
 
     def _payer(
         self, entry: Entry, command: AuthoriseCard | Pay, number: int, field: str
@@ -362,6 +363,7 @@ class Payments:
             account_opened_at=account.opened_at,
             customer_since=customer.registered_at if customer is not None else None,
             occurred_at=command.occurred_at,
+            text_signals=command.text_signals if isinstance(command, PayWithText) else None,
         )
 
 

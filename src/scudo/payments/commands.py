@@ -48,6 +48,20 @@ class Pay(Command, frozen=True, tag=402):
     occurred_at: int | None
 
 
+class PayWithText(Pay, frozen=True, tag=411):
+    """Pay from one account to another and send a text along, which the vault keeps.
+
+    A command of its own, so that payments without a text stand in the log as they always did.
+
+    Attributes:
+        text: its claim; the same for the same request with the same text.
+        text_signals: bits of the vault's `TextSignal`, all that rules know of it.
+    """
+
+    text: int
+    text_signals: int
+
+
 class Capture(Command, frozen=True, tag=403):
     """Post part or all of an authorisation; `final` releases the rest."""
 

@@ -138,6 +138,21 @@ class PaymentExpired(Event, frozen=True, tag=413):
     payment: ids.PaymentId
 
 
+class TextReceived(Event, frozen=True, tag=415):
+    """A text came with a payment: the vault keeps it, unless it is sealed.
+
+    Attributes:
+        text: its claim, which leads to it through the vault alone.
+        signals: bits of the vault's `TextSignal`.
+    """
+
+    name: ClassVar[str] = "payments.text.received.v1"
+
+    payment: ids.PaymentId
+    text: int
+    signals: int
+
+
 class AuthorisationRaised(Event, frozen=True, tag=414):
     """More was authorised on a card payment."""
 

@@ -58,6 +58,7 @@ class Payment:
         hold: id of the ledger's hold, None if there is none.
         expires_at: microseconds, while it waits.
         request: the canonical command, while a gate may have to decide again.
+        text: claim of the text that came with it, None if there was none.
     """
 
     __slots__ = (
@@ -77,6 +78,7 @@ class Payment:
         "request",
         "status",
         "stored_version",
+        "text",
         "version",
     )
 
@@ -98,6 +100,7 @@ class Payment:
         hold: int | None = None,
         expires_at: int | None = None,
         request: bytes | None = None,
+        text: int | None = None,
         version: int = 0,
         stored_version: int = -1,
     ) -> None:
@@ -117,6 +120,7 @@ class Payment:
         self.hold = hold
         self.expires_at = expires_at
         self.request = request
+        self.text = text
         self.version = version
         self.stored_version = stored_version
 

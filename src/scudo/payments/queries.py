@@ -32,6 +32,7 @@ class StoredPayment:
     outcome: int
     hold: int | None
     expires_at: datetime | None
+    text: int | None
 
 
 async def find_payment(connection: AsyncConnection[TupleRow], number: int) -> StoredPayment | None:

@@ -40,8 +40,9 @@ _PAYMENT: Final = Table(
         "discharged",
         "hold",
         "expires_at",
+        "text",
     ),
-    sizes=(*(8,) * 8, *(2,) * 5, 0, 0),
+    sizes=(*(8,) * 8, *(2,) * 5, 0, 0, 0),
 )
 _FIXED: Final = struct.Struct(">h" + "iq" * 8 + "ih" * 5)
 _SIZED_INT8: Final = struct.Struct(">iq")
@@ -133,6 +134,7 @@ def _payment(row: TupleRow) -> Payment:
         discharged=row[12],
         hold=row[13],
         expires_at=row[14],
+        text=row[15],
         stored_version=row[6],
     )
 
@@ -156,7 +158,7 @@ def _columns(payments: Sequence[Payment]) -> dict[str, Int8Array]:
 
 def _image(payment: Payment) -> bytes:
     fixed = _FIXED.pack(
-        15,
+        16,
         *(8, payment.id, 8, payment.debit_account, 8, payment.credit_account),
         *(8, payment.amount, 8, payment.captured, 8, payment.decision, 8, payment.version),
         *(8, payment.ordered_at - POSTGRES_EPOCH_US, 2, payment.currency, 2, payment.kind),
@@ -168,4 +170,5 @@ def _image(payment: Payment) -> bytes:
         if payment.expires_at is None
         else _SIZED_INT8.pack(8, payment.expires_at - POSTGRES_EPOCH_US)
     )
-    return fixed + hold + expires_at
+    text = _NULL if payment.text is None else _SIZED_INT8.pack(8, payment.text)
+    return fixed + hold + expires_at + text

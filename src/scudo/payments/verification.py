@@ -22,6 +22,8 @@ _PAYMENT: Final = "payments.payment"
 _FIXED: Final = struct.Struct(">2x" + "4xq" * 8 + "4xh" * 5)
 #: The image of a payment that waits for nothing and never had a hold.
 _PLAIN: Final = struct.Struct(">h" + "iq" * 8 + "ih" * 5 + "ii")
+_NO_TEXT: Final = struct.Struct(">i").pack(-1)
+_TEXT: Final = struct.Struct(">iq")
 _INT4: Final = struct.Struct(">i")
 _INT8: Final = struct.Struct(">q")
 _COLUMNS: Final = (
@@ -40,6 +42,7 @@ _COLUMNS: Final = (
     "discharged",
     "hold",
     "expires_at",
+    "text",
 )
 #: A ledger row without a gate's leave is one of these kinds: it acts on what a gate allowed.
 _FOLLOWING: Final = frozenset({TransferKind.CAPTURE, TransferKind.RELEASE, TransferKind.EXPIRE})
@@ -69,6 +72,7 @@ class _State(msgspec.Struct, gc=False):
     version: int = 0
     hold: int | None = None
     expires_at: int | None = None
+    text: int | None = None
     #: Position of the entry that changed it last.
     changed: int = 0
     #: Position of the entry in which a gate judged all of it.
@@ -76,12 +80,13 @@ class _State(msgspec.Struct, gc=False):
 
     def image(self) -> bytes:
         """What must be stored of a payment that has ended and never had a hold."""
-        return _PLAIN.pack(
-            *(15, 8, self.id, 8, self.debit_account, 8, self.credit_account, 8, self.amount),
+        plain = _PLAIN.pack(
+            *(16, 8, self.id, 8, self.debit_account, 8, self.credit_account, 8, self.amount),
             *(8, self.captured, 8, self.decision, 8, self.version),
             *(8, self.ordered_at - POSTGRES_EPOCH_US, 2, self.currency, 2, self.kind),
             *(2, self.status, 2, self.outcome, 2, self.discharged, -1, -1),
         )
+        return plain + (_NO_TEXT if self.text is None else _TEXT.pack(8, self.text))
 
     def row(self) -> tuple[int | bytes | None, ...]:
         """What must be stored, in the order of the columns."""
@@ -102,6 +107,7 @@ class _State(msgspec.Struct, gc=False):
             self.discharged,
             self.hold,
             self.expires_at if waits else None,
+            self.text,
         )
 
 
@@ -125,6 +131,7 @@ class PaymentWitness:
         self._last = 0
         self._steps: dict[type[Event], Callable[[Any, Seen], None]] = {
             told.PaymentInitiated: self._initiated,
+            told.TextReceived: self._text_received,
             decided.DecisionMade: self._decided,
             booked.HoldPlaced: self._placed,
             told.PaymentAuthorised: self._authorised,
@@ -269,6 +276,9 @@ class PaymentWitness:
             changed=entry.position,
         )
         self._open[event.payment] = self._current = state
+
+    def _text_received(self, event: told.TextReceived, entry: Seen) -> None:  # noqa: ARG002 - the port asks for it
+        self._find(event.payment).text = event.text
 
     def _decided(self, event: decided.DecisionMade, entry: Seen) -> None:
         state = self._changed(event.payment, entry)
@@ -420,18 +430,19 @@ def _row(image: bytes) -> tuple[int | bytes | None, ...]:
     fixed = _FIXED.unpack_from(image)
     at = _FIXED.size
     values: list[bytes | None] = []
-    for _ in range(2):
+    for _ in range(3):
         (size,) = _INT4.unpack_from(image, at)
         at += 4
         values.append(None if size < 0 else image[at : at + size])
         at += max(size, 0)
-    hold, expires_at = values
+    hold, expires_at, text = values
     return (
         *fixed[:7],
         fixed[7] + POSTGRES_EPOCH_US,
         *fixed[8:],
         None if hold is None else _INT8.unpack(hold)[0],
         None if expires_at is None else _INT8.unpack(expires_at)[0] + POSTGRES_EPOCH_US,
+        None if text is None else _INT8.unpack(text)[0],
     )
 
 

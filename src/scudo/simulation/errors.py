@@ -44,6 +44,17 @@ class ReplayStopped(Refusal):
     next_step = "Run the same command again: it goes on where this run stopped."
 
 
+class DayOutOfTime(Refusal):
+    """Raised when a simulated day is to be lived in a bank that follows our own time by now."""
+
+    code = "day_out_of_time"
+    kind = "conflict"
+    next_step = (
+        "Nothing moved. Live another day in a bank of its own: unset SCUDO_HOME, or name a new"
+        " folder. A day that was lived here before is told again by its own seed and payments."
+    )
+
+
 class JourneyBroken(Refusal):
     """Raised when the bank answered a step of a customer's way otherwise than it has to."""
 

@@ -92,7 +92,6 @@ class Journey:
             ("a proof that was used, sent again", self._repeat_proof),
             ("old refresh token, used again", self._reuse_refresh),
         )
-        self._open_payee()
         for is_theft, acts in ((False, stages), (True, thefts)):
             for what, act in acts:
                 began = perf_counter()
@@ -102,8 +101,6 @@ class Journey:
     # ---- the bank
 
     def _open_payee(self) -> None:
-        # Comes first: strangers' acts are dated as the log is, and after a file or a simulated
-        # day that is its time, until somebody whom the bank knows acts in ours.
         payee = self._clerk.register_customer(
             types.NewCustomer(reference=f"payee-{uuid.uuid4()}", kind="person")
         )
@@ -133,6 +130,7 @@ class Journey:
 
     def _open_own(self) -> str:
         assert self._phone.customer is not None, "the phone has logged in"
+        self._open_payee()
         self._own = self._open(self._phone.customer)
         funding = types.NewMovement(
             kind="post", amount_minor=_FUNDS, currency=_EURO, credit_account_id=self._own

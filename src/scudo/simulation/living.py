@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from scudo.fabric import Answer, Command
+from scudo.fabric import Answer, ClockIsLive, Command
 from scudo.identity import CustomerKind, RegisterCustomer
 from scudo.kernel import SECOND_US, Prefix, currency, ids
 from scudo.ledger import Mandate, Movement, Nature, OpenAccount, PostJournal, Product, TransferKind
@@ -27,7 +27,7 @@ from scudo.payments import (
     Reverse,
 )
 from scudo.simulation.desk import Desk
-from scudo.simulation.errors import ReplayStopped
+from scudo.simulation.errors import DayOutOfTime, ReplayStopped
 from scudo.simulation.model import CardUse, Day, Label, Person, Remittance, Salaries, Step
 
 #: Shorter than any `Life.delay_us`.
@@ -58,7 +58,13 @@ class _Body(msgspec.Struct):
     captured_minor: int = 0
 
 
+class _Problem(msgspec.Struct):
+    code: str
+    detail: str
+
+
 _decode: Final = msgspec.json.Decoder(_Body).decode
+_decode_problem: Final = msgspec.json.Decoder(_Problem).decode
 
 
 @dataclass(slots=True)
@@ -127,6 +133,7 @@ class Living:
         """Open everybody's accounts, then live the day.
 
         Raises:
+            DayOutOfTime: the bank's time is ours by now.
             ReplayStopped: the bank could not take something.
         """
         await self._move_in()
@@ -332,6 +339,11 @@ def _number(prefix: Prefix, answer: Answer) -> int:
 
 
 def _check(answer: Answer) -> None:
-    if answer.status >= _PROBLEM:
-        message = f"the day met a problem: {answer.body.decode()}"
-        raise ReplayStopped(message)
+    if answer.status < _PROBLEM:
+        return
+    problem = _decode_problem(answer.body)
+    if problem.code == ClockIsLive.code:
+        message = "somebody has acted in this bank today: its time is ours, and not the day's"
+        raise DayOutOfTime(message)
+    message = f"the day met a problem: {problem.code}, {problem.detail}"
+    raise ReplayStopped(message)

@@ -19,9 +19,9 @@ from typing import Final
 import msgspec
 
 from scudo.decisions import Channel
-from scudo.fabric import Answer, ClockIsLive, Command
+from scudo.fabric import AHEAD_US, Answer, ClockIsLive, Command, LogPastTime
 from scudo.identity import CustomerKind, RegisterCustomer
-from scudo.kernel import SECOND_US, Prefix, currency, ids
+from scudo.kernel import Prefix, currency, ids
 from scudo.ledger import Mandate, Movement, Nature, OpenAccount, PostJournal, Product, TransferKind
 from scudo.payments import AuthoriseCard
 from scudo.simulation.desk import Desk
@@ -33,14 +33,14 @@ from scudo.simulation.transactions import Transaction, TransactionFile
 PAGE: Final = 1_000
 #: Stages begin at these rows, and from the last of them on at every multiple of it.
 _STAGES: Final = (0, 1_000, 10_000, 50_000, 100_000)
-#: How far the log's clock may have run ahead of the file: each event takes a microsecond.
-_AHEAD_US: Final = 60 * SECOND_US
 #: A journal that funds moves so many times at the most.
 _MOVEMENTS: Final = 500
 #: Customers get what they will spend in a stage, rounded up to this (100 euros), and as much again.
 _ROUND: Final = 10_000
 _CREATED: Final = 201
 _FAULTS: Final = 500
+_CONFLICT: Final = 409
+_OUT_OF_TIME: Final = frozenset({ClockIsLive.code, LogPastTime.code})
 _EURO: Final = currency("EUR").numeric
 
 
@@ -161,7 +161,7 @@ class Replay:
         if head.clock == "live":
             message = "live traffic has run in this bank; a file cannot drive its clock"
             raise ClockIsLive(message)
-        if earlier < self.rows and head.ordered_at > self._file.instant(earlier) + _AHEAD_US:
+        if earlier < self.rows and head.ordered_at > self._file.instant(earlier) + AHEAD_US:
             message = "the log of this bank is past the time of the file's next transaction"
             raise FileOutOfTime(message)
 
@@ -210,7 +210,7 @@ class Replay:
         row = self._done
         for found, future in zip(page, futures, strict=True):
             answer = await future
-            if answer.status >= _FAULTS:
+            if answer.status >= _FAULTS or _is_out_of_time(answer):
                 raise ReplayStopped(_words(answer, f"transaction {found.id}"))
             self._note(row, found, answer)
             row += 1
@@ -331,6 +331,11 @@ def _stages(rows: int) -> Iterator[tuple[int, int]]:
     starts = [start for start in _STAGES if start < rows]
     starts += range(2 * _STAGES[-1], rows, _STAGES[-1])
     yield from zip(starts, [*starts[1:], rows], strict=True)
+
+
+def _is_out_of_time(answer: Answer) -> bool:
+    """Whether the log's clock is not the file's any more: somebody else has asked meanwhile."""
+    return answer.status == _CONFLICT and _problem(answer.body).code in _OUT_OF_TIME
 
 
 def _words(answer: Answer, what: str) -> str:

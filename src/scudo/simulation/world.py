@@ -6,14 +6,14 @@ from typing import Final
 from scudo.simulation.model import Person, Place, Profile, Shop, World
 
 _PLACES: Final = (
-    Place("Milano", 454_642, 91_900),
-    Place("Torino", 450_703, 76_869),
-    Place("Genova", 444_056, 89_463),
-    Place("Bologna", 444_949, 113_426),
-    Place("Firenze", 437_696, 112_558),
-    Place("Roma", 419_028, 124_964),
-    Place("Napoli", 408_518, 142_681),
-    Place("Palermo", 381_157, 133_615),
+    Place("Milano", 454_600, 91_900),
+    Place("Torino", 450_700, 76_900),
+    Place("Genova", 444_100, 89_500),
+    Place("Bologna", 444_900, 113_400),
+    Place("Firenze", 437_700, 112_600),
+    Place("Roma", 419_000, 125_000),
+    Place("Napoli", 408_500, 142_700),
+    Place("Palermo", 381_200, 133_600),
 )
 #: ISO 18245 codes with what a usual purchase costs, minor units.
 _TRADES: Final = (

@@ -10,7 +10,7 @@ for which purposes, is declared in `model`.
 """
 
 from scudo.vault import errors, events
-from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, Why
+from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, TextKept, Why
 from scudo.vault.client import AsyncVaultClient, VaultClient
 from scudo.vault.custody import Clock, Custody, Limits
 from scudo.vault.database import Database
@@ -39,8 +39,10 @@ from scudo.vault.keystore import (
 from scudo.vault.model import FIELDS, DataClass
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.server import Peers, listening
+from scudo.vault.texts import TextSignal, VaultTexts
 from scudo.vault.tokens import VaultTokens
 from scudo.vault.wire import (
+    TEXT_CHARACTERS_MAX,
     CommitRoot,
     CountKept,
     ErasePerson,
@@ -49,15 +51,18 @@ from scudo.vault.wire import (
     FindToken,
     ForgetCards,
     ForgetReads,
+    KeepTexts,
     LinkToken,
     ListCards,
     ListSigningKeys,
+    NewText,
     PrepareDevelopmentRoot,
     PrepareRoot,
     PutCard,
     PutPerson,
     ReadCard,
     ReadFields,
+    ReadText,
     Request,
     RotateOperational,
     RotateUnit,
@@ -78,6 +83,7 @@ __all__ = [
     "OPERATIONAL_FILE",
     "REFUSALS",
     "ROOT_FILE",
+    "TEXT_CHARACTERS_MAX",
     "AsyncVaultClient",
     "Clock",
     "CommitRoot",
@@ -95,12 +101,14 @@ __all__ = [
     "Folder",
     "ForgetCards",
     "ForgetReads",
+    "KeepTexts",
     "KeyKeeper",
     "KeyStore",
     "Limits",
     "LinkToken",
     "ListCards",
     "ListSigningKeys",
+    "NewText",
     "NoteKeys",
     "Peers",
     "PrepareDevelopmentRoot",
@@ -109,6 +117,7 @@ __all__ = [
     "PutPerson",
     "ReadCard",
     "ReadFields",
+    "ReadText",
     "Request",
     "RootPresent",
     "RotateOperational",
@@ -122,6 +131,8 @@ __all__ = [
     "Status",
     "StatusShown",
     "Sweep",
+    "TextKept",
+    "TextSignal",
     "Tokenise",
     "TokeniseAll",
     "Unseal",
@@ -131,6 +142,7 @@ __all__ = [
     "VaultRefusal",
     "VaultRunning",
     "VaultSealed",
+    "VaultTexts",
     "VaultTokens",
     "VaultUnavailable",
     "Why",

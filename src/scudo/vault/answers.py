@@ -168,12 +168,40 @@ class Erased(Answer, frozen=True, tag=True):
     Attributes:
         at: microseconds since 1970.
         was_known: whether anything was there.
-        destroyed: how many keys, fields, look-ups, links of tokens, and cards.
+        destroyed: how many keys, fields, look-ups, links of tokens, cards, and texts.
     """
 
     at: int
     was_known: bool
     destroyed: dict[str, int] = {}
+
+
+class TextKept(Quiet, frozen=True):
+    """What may be known of a text.
+
+    Attributes:
+        claim: 63 bits; leads to the text through the vault alone.
+        signals: bits of `TextSignal`.
+        is_kept: whether the vault keeps it; a sealed one keeps none.
+    """
+
+    claim: int
+    signals: int
+    is_kept: bool
+
+
+class TextsKept(Answer, frozen=True, tag=True):
+    """What may be known of texts, in their order, and the tokens that were asked for with them."""
+
+    texts: tuple[TextKept, ...]
+    tokens: tuple[int, ...]
+
+
+class TextRead(Answer, frozen=True, tag=True):
+    """A text, and the fact that it was read."""
+
+    text: str
+    facts: tuple[Fact, ...]
 
 
 class CardPut(Answer, frozen=True, tag=True):

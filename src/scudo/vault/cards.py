@@ -5,13 +5,13 @@ payee's, a merchant's refund) is kept like any other. A customer's card is erase
 """
 
 import secrets
-from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
 from psycopg.rows import TupleRow
 
 from scudo.fabric import queries
+from scudo.vault.answers import CardLine
 from scudo.vault.database import Connection, Database
 from scudo.vault.errors import CardNotFound, CardTaken, CiphertextBroken
 from scudo.vault.keys import (
@@ -170,15 +170,15 @@ class Cards:
         )
         return int(rows[0][0]) if rows else None
 
-    async def list_of(self, person: int, *, read: Read) -> Sequence[tuple[int, str, str]]:
-        """A person's cards, oldest first: reference, first six digits, last four.
+    async def list_of(self, person: int, *, read: Read) -> tuple[CardLine, ...]:
+        """A person's cards, oldest first.
 
         Raises:
             VaultSealed: there are no keys.
         """
         self._ring.demand_open()
         rows = await self._database.ask(_READS["list_cards"], {**read.row(), "person": person})
-        return [(row[0], row[1], row[2]) for row in rows]
+        return tuple(CardLine(*row) for row in rows)
 
     async def _row(self, card: int, *, operation: str, read: Read) -> TupleRow:
         asked = {**read.row(), "card": card, "operation": operation}

@@ -13,7 +13,13 @@ from scudo.vault import answers, wire
 from scudo.vault.cards import Cards
 from scudo.vault.database import Connection, Database
 from scudo.vault.erasures import Erasure, Erasures
-from scudo.vault.errors import CiphertextBroken, VaultDefect, VaultForbidden, VaultUnavailable
+from scudo.vault.errors import (
+    CiphertextBroken,
+    VaultDefect,
+    VaultForbidden,
+    VaultRefusal,
+    VaultUnavailable,
+)
 from scudo.vault.folder import Folder
 from scudo.vault.keys import KeyCache
 from scudo.vault.keystore import KeyStore
@@ -22,6 +28,7 @@ from scudo.vault.model import (
     CARD_NUMBER,
     FIELDS,
     NETWORK,
+    PAYMENT_TEXT,
     PURPOSES,
     TOKEN_KINDS,
     DataClass,
@@ -34,6 +41,7 @@ from scudo.vault.persons import Persons, Read
 from scudo.vault.quotas import Quotas
 from scudo.vault.retention import Ageing
 from scudo.vault.ring import Ring
+from scudo.vault.texts.store import Texts, told
 
 _log = structlog.get_logger("scudo.vault")
 
@@ -43,8 +51,11 @@ CACHED_AGE_US: Final = 60 * 1_000_000
 #: and far too few to try out all card numbers of an issuer; a notary signs once in seconds.
 TOKENS_PER_SECOND: Final = 100_000
 SIGNATURES_PER_SECOND: Final = 100
+#: Texts that are kept: some times what the fastest payments between people bring.
+TEXTS_PER_SECOND: Final = 10_000
 _TOKENISE: Final = "tokenise"
 _SIGN: Final = "sign"
+_KEEP_TEXTS: Final = "keep_texts"
 #: Keys that one step of the sweep in the background moves.
 SWEPT_AT_ONCE: Final = 200
 
@@ -64,7 +75,8 @@ class Limits:
     Attributes:
         cached_keys: person keys in memory at most.
         cached_age_us: how old they become.
-        reads_per_second: of each purpose, and of `tokenise` and `sign`, in place of the usual.
+        reads_per_second: of each purpose, and of `tokenise`, `sign` and `keep_texts`, in place
+            of the usual.
     """
 
     cached_keys: int = CACHED_KEYS_MAX
@@ -106,11 +118,13 @@ class Custody:
         self._cache = KeyCache(size=limits.cached_keys, age_us=limits.cached_age_us)
         per_second = {name: one.reads_per_second for name, one in PURPOSES.items()}
         per_second |= {_TOKENISE: TOKENS_PER_SECOND, _SIGN: SIGNATURES_PER_SECOND}
+        per_second[_KEEP_TEXTS] = TEXTS_PER_SECOND
         self._quotas = Quotas({**per_second, **(limits.reads_per_second or {})})
         self._ring = Ring(database, folder)
         self._persons = Persons(database, self._ring, keys, cache=self._cache, erasures=erasures)
         self._cards = Cards(database, self._ring, self._persons)
         self._ageing = Ageing(database)
+        self._texts = Texts(database, self._ring, keys, self._persons)
         database.attend_with(self._attend)
         self._handlers: dict[type, _Handler] = {
             wire.Status: self._status,
@@ -124,14 +138,14 @@ class Custody:
             wire.FindPerson: self._find_person,
             wire.FindToken: self._find_token,
             wire.ErasePerson: self._erase_person,
+            wire.KeepTexts: self._keep_texts,
+            wire.ReadText: self._read_text,
             wire.PutCard: self._put_card,
             wire.ShowCard: self._show_card,
             wire.ReadCard: self._read_card,
             wire.FindCard: self._find_card,
             wire.ListCards: self._list_cards,
-            wire.ForgetReads: self._forget_reads,
-            wire.ForgetCards: self._forget_cards,
-            wire.CountKept: self._count_kept,
+            **self._ageing.handlers,
             wire.PrepareRoot: self._prepare_root,
             wire.PrepareDevelopmentRoot: self._prepare_development_root,
             wire.CommitRoot: self._commit_root,
@@ -303,6 +317,33 @@ class Custody:
         )
         return answers.Erased(at, bool(destroyed.get("keys")), destroyed)
 
+    # ---- texts of payments
+
+    async def _keep_texts(self, request: wire.KeepTexts) -> answers.TextsKept:
+        self._count(_TOKENISE, len(request.named))
+        self._count(_KEEP_TEXTS, len(request.texts))
+        tokens = [
+            token for kind, value in request.named for token in self._persons.tokens(kind, (value,))
+        ]
+        try:
+            kept = await self._texts.keep(request.texts)
+        except (VaultRefusal, psycopg.Error, OSError) as error:
+            # Money moves all the same: without the text, and with what rules may know of it.
+            if self._ring.state == "open":
+                _log.warning("texts of payments were not kept", error=type(error).__name__)
+            texts = self._texts
+            kept = [told(new, texts.claim(new), is_kept=False) for new in request.texts]
+        return answers.TextsKept(tuple(kept), tuple(tokens))
+
+    async def _read_text(self, request: wire.ReadText) -> answers.TextRead:
+        demand_purpose(request.why.purpose, DataClass.PERSONAL)
+        read = self._allow(request.why, 1)
+        text = await self._texts.read(
+            request.person, request.claim, read=read, now=self._clock.monotonic_us()
+        )
+        subject = _Subject("read", "person", request.person, (PAYMENT_TEXT,))
+        return answers.TextRead(text, _given(subject, read))
+
     # ---- cards
 
     async def _put_card(self, request: wire.PutCard) -> answers.CardPut:
@@ -336,27 +377,9 @@ class Custody:
     async def _list_cards(self, request: wire.ListCards) -> answers.CardsListed:
         demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
         read = self._allow(request.why, 1)
-        found = await self._cards.list_of(request.person, read=read)
-        lines = tuple(answers.CardLine(*card) for card in found)
+        lines = await self._cards.list_of(request.person, read=read)
         facts = _given(_Subject("list_cards", "person", request.person, (CARD_NUMBER,)), read)
         return answers.CardsListed(lines, facts)
-
-    # ---- what goes by its age: also while sealed
-
-    async def _forget_reads(self, request: wire.ForgetReads) -> answers.Forgotten:
-        count = await self._ageing.forget_reads(request.before, request.held, request.most)
-        return answers.Forgotten(count)
-
-    async def _forget_cards(self, request: wire.ForgetCards) -> answers.Forgotten:
-        count = await self._ageing.forget_cards(request.before, request.held, request.most)
-        return answers.Forgotten(count)
-
-    async def _count_kept(self, request: wire.CountKept) -> answers.Kept:
-        return await self._ageing.count(
-            reads_before=request.reads_before,
-            cards_before=request.cards_before,
-            held=request.held,
-        )
 
     # ---- root and unit keys
 
@@ -427,10 +450,11 @@ def _subject_of(request: wire.AnyRequest) -> _Subject | None:
         case wire.FindPerson() | wire.FindToken():
             is_declared = request.kind in FIELDS or request.kind in TOKEN_KINDS
             return _Subject("find", "person", 0, (request.kind if is_declared else "undeclared",))
-        case wire.ShowCard():
-            return _Subject("show_card", "card", request.card, (CARD_NUMBER,))
-        case wire.ReadCard():
-            return _Subject("read_card", "card", request.card, (CARD_NUMBER,))
+        case wire.ReadText():
+            return _Subject("read", "person", request.person, (PAYMENT_TEXT,))
+        case wire.ShowCard() | wire.ReadCard():
+            operation = "show_card" if isinstance(request, wire.ShowCard) else "read_card"
+            return _Subject(operation, "card", request.card, (CARD_NUMBER,))
         case wire.FindCard():
             return _Subject("find", "card", 0, (CARD_NUMBER,))
         case _:

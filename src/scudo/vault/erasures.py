@@ -21,7 +21,7 @@ FILE: Final = "erasures.jsonl"
 _SQL: Final = queries("scudo.vault")
 _AT_ONCE: Final = 1_000
 #: What `count_kept` counts.
-_KEPT: Final = ("keys", "fields", "look_ups", "links", "cards")
+_KEPT: Final = ("keys", "fields", "look_ups", "links", "cards", "texts")
 _log = structlog.get_logger("scudo.vault")
 
 

@@ -4,7 +4,7 @@ Refusal
 ├── VaultUnavailable, VaultSealed, VaultQuota      it cannot, or will not, answer now
 ├── VaultForbidden, VaultRequestMalformed          who asks may not, or asks what cannot be read
 ├── FieldUndeclared, FieldValueUnfit, CardNumberInvalid, KeyUnknown    there is no such thing
-├── PersonNotFound, PersonErased, CardNotFound, CardTaken
+├── PersonNotFound, PersonErased, TextNotFound, CardNotFound, CardTaken
 ├── CiphertextBroken                               what is stored was changed or moved
 ├── ErasureNotExported                             done here, not yet kept outside the database
 ├── ShareMalformed, ShareForeign, ShareRepeated, KeeperRepeated, SharesUnfit
@@ -111,6 +111,14 @@ class PersonErased(VaultRefusal):
     code = "vault_person_erased"
     kind = "conflict"
     next_step = "A person who comes back is a new person, with a new number."
+
+
+class TextNotFound(VaultRefusal):
+    """The vault does not hold the text of this claim."""
+
+    code = "vault_text_not_found"
+    kind = "not_found"
+    next_step = "It came while the vault was sealed, or its payer was erased: it is in no log."
 
 
 class CardNotFound(VaultRefusal):

@@ -95,6 +95,9 @@ TOKEN_KINDS: Final = frozenset(
 #: Hashed for look-up beside the fields of persons.
 CARD_NUMBER: Final = "card_number"
 
+#: As reads of it are recorded: what somebody wrote to whom they paid.
+PAYMENT_TEXT: Final = "payment_text"
+
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
@@ -117,6 +120,8 @@ PURPOSES: Final[dict[str, Purpose]] = {
     "investigation": Purpose(_WITH_CARDS, 100),
     "screening": Purpose(_PERSONAL, 5_000),
     "payment_message": Purpose(_PERSONAL, 5_000),
+    # Who has written it sees it.
+    PAYMENT_TEXT: Purpose(_PERSONAL, 500),
     "notification": Purpose(_PERSONAL, 2_000),
     "statement": Purpose(_PERSONAL, 500),
     "privacy_request": Purpose(_WITH_CARDS, 20),

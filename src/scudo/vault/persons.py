@@ -110,7 +110,7 @@ class Persons:
     async def _put(
         self, connection: Connection, person: int, fields: Mapping[str, str]
     ) -> dict[str, int]:
-        key = await self._key_for_writing(connection, person)
+        key = await self.key_for_writing(connection, person)
         names = list(fields)
         found = {"person": person, "names": names}
         rows = await (await connection.execute(_SQL["find_fields"], found)).fetchall()
@@ -196,8 +196,14 @@ class Persons:
         }
         await connection.execute(_SQL["link_tokens"], added)
 
-    async def _key_for_writing(self, connection: Connection, person: int) -> Key:
-        """The key of a person, new if there is none, and under the newest unit key."""
+    async def key_for_writing(self, connection: Connection, person: int) -> Key:
+        """The key of a person, new if there is none, and under the newest unit key.
+
+        The person is held until the caller's transaction ends.
+
+        Raises:
+            PersonErased: the person was erased.
+        """
         await self._demand_not_erased(connection, person)
         found = {"person": person}
         row = await (await connection.execute(_SQL["find_person_key"], found)).fetchone()
@@ -256,24 +262,56 @@ class Persons:
             CiphertextBroken: what is stored was tampered with.
             VaultSealed: there are no keys.
         """
-        self._ring.demand_open()
         asked = {**read.row(), "person": person, "names": TextArray(dict.fromkeys(names))}
+        try:
+            found = await self._opened(person, _READS["read_fields"], asked, now=now)
+            if found is None:
+                raise PersonNotFound(_NOTHING, field="person")
+            return dict(_fields_of(person, *found))
+        except CiphertextBroken:
+            await self.note_broken(person, ",".join(names), read=read)
+            raise
+
+    async def opened(
+        self, person: int, query: str, asked: dict[str, Any], *, now: int
+    ) -> tuple[Key, TupleRow] | None:
+        """The one row of a query on what hangs on a person's key, and the key.
+
+        Args:
+            person: whose it is.
+            query: of rows that begin with id, unit and wrapped form of the person's key.
+            asked: its parameters.
+            now: microseconds of a monotonic clock.
+
+        Returns:
+            None: nothing is kept of this person.
+
+        Raises:
+            CiphertextBroken: the key was tampered with.
+            VaultSealed: there are no keys.
+        """
+        found = await self._opened(person, query, asked, now=now)
+        return None if found is None else (found[0], found[1][0])
+
+    async def _opened(
+        self, person: int, query: str, asked: dict[str, Any], *, now: int
+    ) -> tuple[Key, Sequence[TupleRow]] | None:
+        self._ring.demand_open()
         generation = self._cache.generation
-        rows = await self._database.ask(_READS["read_fields"], asked)
+        rows = await self._database.ask(query, asked)
         if rows and not self._ring.knows(rows[0][1]):
             # A sweep has retired the unit key between the answer and now.
             generation = self._cache.generation
-            rows = await self._database.ask(_READS["read_fields"], asked)
+            rows = await self._database.ask(query, asked)
         if not rows:
-            raise PersonNotFound(_NOTHING, field="person")
-        try:
-            key = self._key(person, rows[0], now=now, generation=generation)
-            return dict(_opened(person, key, rows))
-        except CiphertextBroken:
-            noted = {**read.row(), "operation": "read", "subject_kind": "person"}
-            broken = {**noted, "subject": person, "field": ",".join(names)}
-            await self._database.ask(_READS["note_broken"], broken)
-            raise
+            return None
+        return self._key(person, rows[0], now=now, generation=generation), rows
+
+    async def note_broken(self, person: int, field: str, *, read: Read) -> None:
+        """Record that what was to be given could not be opened."""
+        noted = {**read.row(), "operation": "read", "subject_kind": "person"}
+        broken = {**noted, "subject": person, "field": field}
+        await self._database.ask(_READS["note_broken"], broken)
 
     def _key(self, person: int, row: TupleRow, *, now: int, generation: int) -> Key:
         key_id, unit, wrapped = row[:3]
@@ -308,7 +346,7 @@ class Persons:
         return tuple(row[0] for row in await self._database.ask(_READS["find_linked"], asked))
 
 
-def _opened(person: int, key: Key, rows: Sequence[TupleRow]) -> Sequence[tuple[str, str]]:
+def _fields_of(person: int, key: Key, rows: Sequence[TupleRow]) -> Sequence[tuple[str, str]]:
     found = []
     for _, _, _, name, row, sealed in rows:
         if name is not None:

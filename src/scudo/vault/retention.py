@@ -4,12 +4,13 @@ How old is too old the caller says, by rules that are not the vault's; the datab
 the statements here have floors below which nobody gets. Persons go by erasure, and no other way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from scudo.fabric import queries
-from scudo.vault.answers import Kept, Tally
+from scudo.vault.answers import Answer, Forgotten, Kept, Tally
 from scudo.vault.database import Database
+from scudo.vault.wire import CountKept, ForgetCards, ForgetReads
 
 _SQL: Final = queries("scudo.vault", "retention.sql")
 
@@ -21,24 +22,31 @@ class Ageing:
         """Work on a database."""
         self._database = database
 
-    async def forget_reads(self, before: int, held: Sequence[int], most: int) -> int:
-        """Delete some records of reads from before a time; gives how many."""
-        asked = {"before": before, "held": list(held), "most": most}
+    @property
+    def handlers(self) -> dict[type, Callable[[Any], Awaitable[Answer]]]:
+        """What answers each kind of request; also while sealed, since nothing is opened."""
+        return {
+            ForgetReads: self._forget_reads,
+            ForgetCards: self._forget_cards,
+            CountKept: self._count,
+        }
+
+    async def _forget_reads(self, request: ForgetReads) -> Forgotten:
         async with self._database.transaction() as connection:
-            row = await (await connection.execute(_SQL["forget_reads"], asked)).fetchone()
+            cursor = await connection.execute(_SQL["forget_reads"], _parameters(request))
+            row = await cursor.fetchone()
         assert row is not None, "a function has an answer"
-        return int(row[0])
+        return Forgotten(int(row[0]))
 
-    async def forget_cards(self, before: int, held: Sequence[int], most: int) -> int:
-        """Delete some cards that had expired before a time; gives how many."""
-        asked = {"before": before, "held": list(held), "most": most}
+    async def _forget_cards(self, request: ForgetCards) -> Forgotten:
         async with self._database.transaction() as connection:
-            return (await connection.execute(_SQL["forget_cards"], asked)).rowcount
+            cursor = await connection.execute(_SQL["forget_cards"], _parameters(request))
+            return Forgotten(cursor.rowcount)
 
-    async def count(self, *, reads_before: int, cards_before: int, held: Sequence[int]) -> Kept:
-        """Count what there is."""
-        reads = await self._one("count_reads", {"before": reads_before, "held": list(held)})
-        cards = await self._one("count_cards", {"before": cards_before, "held": list(held)})
+    async def _count(self, request: CountKept) -> Kept:
+        held = list(request.held)
+        reads = await self._one("count_reads", {"before": request.reads_before, "held": held})
+        cards = await self._one("count_cards", {"before": request.cards_before, "held": held})
         (persons,) = await self._one("count_persons", {})
         return Kept(persons, Tally(*reads), Tally(*cards))
 
@@ -47,3 +55,7 @@ class Ageing:
             row = await (await connection.execute(_SQL[name], asked)).fetchone()
         assert row is not None, "a count has a row"
         return row
+
+
+def _parameters(request: ForgetReads | ForgetCards) -> dict[str, Any]:
+    return {"before": request.before, "held": list(request.held), "most": request.most}

@@ -34,6 +34,8 @@ from scudo.vault.answers import (
     SigningKeys,
     StatusShown,
     Swept,
+    TextRead,
+    TextsKept,
     Tokens,
     UnitRotated,
     UnsealProgress,
@@ -44,6 +46,9 @@ from scudo.vault.answers import (
 FRAME_BYTES_MAX: Final = 256 * 1024
 LENGTH: Final = struct.Struct(">I")
 SIGNED_BYTES_MAX: Final = 64 * 1024
+#: In one message: with the longest texts and values it fits its frame.
+TEXTS_MAX: Final = 64
+TEXT_CHARACTERS_MAX: Final = 140
 
 A = TypeVar("A")
 
@@ -143,6 +148,38 @@ class ErasePerson(Request[Erased], frozen=True, tag=True):
     actor: Code
     reason: Code
     correlation: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
+
+
+class NewText(Quiet, frozen=True):
+    """A text that somebody sends with a payment.
+
+    Attributes:
+        person: who pays.
+        request: digest of what names the request when it comes again.
+    """
+
+    person: Number
+    request: Annotated[str, Meta(min_length=32, max_length=64)]
+    text: Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
+
+
+class KeepTexts(Request[TextsKept], frozen=True, tag=True):
+    """Keep texts of payments, and turn values into tokens; while sealed none is kept.
+
+    Attributes:
+        named: kind and value, in the order of the tokens.
+    """
+
+    texts: Annotated[tuple[NewText, ...], Meta(min_length=1, max_length=TEXTS_MAX)]
+    named: Annotated[tuple[tuple[Name, Value], ...], Meta(max_length=4 * TEXTS_MAX)] = ()
+
+
+class ReadText(Request[TextRead], frozen=True, tag=True):
+    """Read the text of a payment of a person's."""
+
+    person: Number
+    claim: Number
+    why: Why
 
 
 class PutCard(Request[CardPut], frozen=True, tag=True):
@@ -271,6 +308,8 @@ AnyRequest = (
     | FindPerson
     | FindToken
     | ErasePerson
+    | KeepTexts
+    | ReadText
     | PutCard
     | ShowCard
     | ReadCard
@@ -299,6 +338,8 @@ AnyAnswer = (
     | FieldsRead
     | PersonsFound
     | Erased
+    | TextsKept
+    | TextRead
     | CardPut
     | CardShown
     | CardRead

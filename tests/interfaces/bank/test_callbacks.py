@@ -16,6 +16,7 @@ from scudo.bootstrap import CATALOGUE
 from scudo.fabric import read_log
 from scudo.governance import events
 from scudo.governance.callbacks import INVENTORY, CallbackDesk, CallbackUndeclared
+from scudo.governance.callbacks.keeping import TakePing
 from scudo.interfaces.table import describe_without_bank
 
 PATH = "/v1/inbound/partner-ping"
@@ -102,6 +103,19 @@ class TestPing:
         assert [answer.status_code for answer in answers] == [200] * 3
         assert len({answer.content for answer in answers}) == 1
         assert len(told(served, events.CallbackPinged, after=before)) == 1
+
+    def test_an_id_that_was_taken_before_callbacks_had_a_sender_is_known(self, served, partner):
+        """A message of an old log, sent again, is answered as it was and acts no second time."""
+        message, body = f"msg_{uuid.uuid4()}", partner.body()
+        ping = TakePing(json.loads(body)["data"]["sequence"])
+        key = f"callback:partner_ping:{message}"
+        first = served.run(served.bank.submit(ping, key=key))
+        before = served.bank.conveyor.head.position
+
+        again = partner.send(body, partner.signed(body, message=message))
+
+        assert (again.status_code, again.content) == (first.status, first.body)
+        assert told(served, events.CallbackPinged, after=before) == []
 
     def test_an_id_cannot_carry_another_body(self, served, partner):
         """Signed and fresh, but its id was taken with something else."""

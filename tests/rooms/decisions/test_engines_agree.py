@@ -84,6 +84,7 @@ def _numbers(
             lambda p: f"CASE WHEN {p[0]} THEN {p[1]} ELSE {p[2]} END"
         ),
         st.tuples(conditions, numbers).map(lambda p: f"CASE WHEN {p[0]} THEN {p[1]} END"),
+        numbers.map(lambda p: f"bits({p}, 133)"),
         st.tuples(numbers, numbers).map(lambda p: f"distance_m({p[0]}, {p[1]}, maybe, whole)"),
     )
 

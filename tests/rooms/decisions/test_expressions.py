@@ -57,6 +57,8 @@ class TestParse:
             ("flag = TRUE", "line 1, column 1", "not compared"),
             ("amount <> NULL", "line 1, column 1", "IS [NOT] NULL"),
             ("balance NOT IN (1, 2)", "line 1, column", "silently never true"),
+            ("bits(amount, count) > 0", "line 1, column", "written as a number"),
+            ("bits(amount, -1) > 0", "line 1, column", "written as a number"),
             ("amount IN (1, NULL)", "line 1, column 1", "no NULL"),
             ("amount IN (SELECT 1)", "line 1, column 12", "sub-selects"),
             ("flag IS TRUE", "line 1, column 1", "IS [NOT] NULL"),

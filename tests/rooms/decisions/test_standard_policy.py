@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scudo.decisions import (
     Channel,
@@ -16,6 +18,9 @@ from scudo.decisions import (
     load_policy,
     record_of,
 )
+from scudo.decisions.expressions.python import distance_m
+from scudo.payments.routes.wire import coarse
+from scudo.vault import TextSignal
 
 POLICY = load_policy()
 NOW = 1_700_000_000_000_000
@@ -90,6 +95,11 @@ STORIES: dict[str, tuple[Step, ...]] = {
     "new_device": (*(PAID,) * 3, PAID | {"device": 6, "amount_minor": 50_001}),
     "new_beneficiary": (PAID, PAID | {"beneficiary": 78, "amount_minor": 100_001}),
     "drained_balance": (PAID | {"amount_minor": 60_000, "available_minor": 61_000},),
+    "message_of_a_scam": (
+        *(PAID | {"text_signals": signals} for signals in (None, 0, 129)),
+        PAID | {"beneficiary": 78, "amount_minor": 10_001, "text_signals": 0},
+        PAID | {"beneficiary": 79, "amount_minor": 10_001, "text_signals": 128},
+    ),
     "payment_amount_above_history": (*(PAID,) * 6, PAID | {"amount_minor": 20_001}),
     "many_payers_one_beneficiary": tuple(
         PAID | SOON | {"customer": n, "account": n} for n in range(101, 109)
@@ -140,3 +150,41 @@ class TestStandardPolicy:
         verdict, _, _ = _play(USUAL_CARD | ROME, {"after": 4 * HOUR} | OSLO)
 
         assert verdict.outcome is Outcome.ALLOW
+
+    @pytest.mark.parametrize(
+        ("changed", "holds"),
+        [
+            ({}, True),
+            ({"text_signals": TextSignal.LINK}, True),
+            ({"text_signals": TextSignal.SHOUTS | TextSignal.CARD_NUMBER}, False),
+            ({"text_signals": None}, False),
+            ({"amount_minor": 10_000}, False),
+            ({"beneficiary": 77}, False),
+        ],
+    )
+    def test_a_message_counts_with_a_new_payee_and_an_amount(
+        self, changed: Step, *, holds: bool
+    ) -> None:
+        """Words of scams and links hold what goes to somebody new; other signals do not."""
+        last = {"beneficiary": 78, "amount_minor": 10_001, "text_signals": TextSignal.SCAM_WORDS}
+        verdict, _, _ = _play(*(PAID,) * 3, PAID | last | changed)
+
+        hits = [POLICY.rules[hit].name for hit in verdict.hits]
+        assert ("message_of_a_scam" in hits) is holds
+
+    @given(
+        st.integers(-800_000, 800_000),
+        st.integers(-1_790_000, 1_790_000),
+        st.integers(0, 4_000_000),
+    )
+    def test_coarse_places_move_a_journey_by_four_kilometres_at_most(
+        self, latitude: int, longitude: int, far: int
+    ) -> None:
+        """Rounded at the edge, a distance changes little beside the hundred that it is held to."""
+        other = (latitude * 7 % 800_000, (longitude + far) % 3_580_000 - 1_790_000)
+        exact = distance_m(latitude, longitude, *other)
+        rounded = distance_m(*map(coarse, (latitude, longitude, *other)))
+
+        assert exact is not None
+        assert rounded is not None
+        assert abs(exact - rounded) <= 4_000

@@ -131,7 +131,7 @@ class TestQuotas:
 
 @contextlib.asynccontextmanager
 async def counted(home):
-    """Tokens asked through a wire that counts what the bank's process sends over it."""
+    """Tokens and texts, through a wire that counts what the bank's process sends over it."""
     frames, carriers = [], []
 
     async def carry(reader, writer):

@@ -318,7 +318,11 @@ class ExportedAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A payment as it stands; no credit account until one was needed."""
+    """A payment as it stands; no credit account until one was needed.
+
+    Attributes:
+        has_message: whether the payer sent one with it.
+    """
 
     id: str
     kind: str
@@ -332,14 +336,16 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     hold_id: str | None
     expires_at: str | None
     ordered_at: str
+    has_message: bool
 
 
 class ExportedPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A payment, and what was decided of it: a code, and in words."""
+    """A payment, what was decided of it (a code, and in words), and the text that went with it."""
 
     payment: PaymentView
     decision: str
     decision_in_words: str
+    text: str | None
 
 
 class ExportedSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -755,6 +761,13 @@ class PaymentBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     transfer_id: str | None = None
     expires_at: str | None = None
     reason: str | None = None
+
+
+class PaymentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the payer wrote; of a card number the last four digits."""
+
+    payment_id: str
+    message: str
 
 
 class PaymentPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -164,6 +164,21 @@ class GivenVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     verdict: Literal["confirm", "drop"]
 
 
+class MessageRead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the message is read for, and why."""
+
+    purpose: Literal[
+        "customer_care",
+        "investigation",
+        "notification",
+        "payment_message",
+        "privacy_request",
+        "screening",
+        "statement",
+    ]
+    reason: str
+
+
 class NewAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An account to open; limits say how far below zero holds and postings may go."""
 
@@ -182,7 +197,8 @@ class NewAuthorisation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         merchant_account_id: of a merchant of ours; else the card settlement account.
         mcc: merchant category code (ISO 18245).
         country: where, ISO 3166-1 numeric.
-        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84.
+        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84; rounded to hundredths of
+            a degree, about a kilometre, before anything is done with them.
         capture: whether it is posted at once.
         expires_in_s: how long it holds the money; 0 is the default of seven days.
         occurred_at: when it happened as you know it.
@@ -386,8 +402,12 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         device, ip: references; they are kept as keyed tokens only.
         country: where, ISO 3166-1 numeric.
-        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84.
+        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84; rounded to hundredths of
+            a degree, about a kilometre, before anything is done with them.
         occurred_at: when it was ordered as you know it.
+        message: to whom is paid. The vault keeps it, unless it is sealed: the payment goes its way
+            all the same, the header `scudo-message` of the answer says `not-kept`, and the same
+            request, sent again later under its key, has it kept.
     """
 
     debit_account_id: str
@@ -403,6 +423,7 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Literal["app", "branch", "card_not_present", "card_present", "partner", "web"] | None
     ) = None
     occurred_at: str | None = None
+    message: str | None = None
 
 
 class NewPerson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

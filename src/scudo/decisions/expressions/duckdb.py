@@ -48,6 +48,8 @@ def to_duckdb(  # noqa: C901, PLR0911, PLR0912 - one case per kind
         case Op.SAFE_DIV:
             dividend, divisor, default = args
             return f"(CASE WHEN {divisor} = 0 THEN {default} ELSE {dividend} // {divisor} END)"
+        case Op.BITS:
+            return f"({args[0]} & {args[1]})"
         case Op.DISTANCE_M:
             return _distance(*args)
         case Op.COALESCE | Op.ABS | Op.LEAST | Op.GREATEST:

@@ -121,6 +121,8 @@ class PythonWriter:
                 return f"min({', '.join(self.value(arg) for arg in node.args)})"
             case Op.GREATEST:
                 return f"max({', '.join(self.value(arg) for arg in node.args)})"
+            case Op.BITS:
+                return self._strict(node.args, lambda a: f"({a[0]} & {a[1]})")
             case Op.DISTANCE_M:
                 return f"distance_m({', '.join(self.value(arg) for arg in node.args)})"
             case _:

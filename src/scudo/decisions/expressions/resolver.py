@@ -265,12 +265,20 @@ class _Resolver:
         name = parsed.name.lower()
         if name == "safe_div" and len(parsed.expressions) == 3:
             return self._safe_div(parsed)
+        if name == "bits" and len(parsed.expressions) == 2:
+            return self._bits(parsed)
         if name == "distance_m" and len(parsed.expressions) == 4:
             args = tuple(self._typed(part, Type.INT) for part in parsed.expressions)
             return self._make(
                 parsed, Op.DISTANCE_M, Type.INT, args, nullable=True, low=0, high=DISTANCE_MAX_M
             )
         raise refuse_near(parsed, f"there is no function {name} with this many arguments")
+
+    def _bits(self, parsed: exp.Expr) -> Node:
+        number, mask = (self._typed(part, Type.INT) for part in parsed.expressions)
+        if mask.op is not Op.LITERAL or mask.low < 0:
+            raise refuse_near(parsed, "the bits that are asked for are written as a number")
+        return self._make(parsed, Op.BITS, Type.INT, (number, mask), low=0, high=mask.high)
 
     def _safe_div(self, parsed: exp.Expr) -> Node:
         dividend, divisor = (self._typed(part, Type.INT) for part in parsed.expressions[:2])

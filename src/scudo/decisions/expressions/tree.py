@@ -55,6 +55,7 @@ class Op(StrEnum):
     LEAST = "LEAST"
     GREATEST = "GREATEST"
     DISTANCE_M = "DISTANCE_M"
+    BITS = "BITS"
 
 
 COMPARISONS: Final = frozenset({Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE})
@@ -130,7 +131,7 @@ def canonical(node: Node) -> str:  # noqa: PLR0911 - one case per kind
             pairs = zip(args[:-1:2], args[1:-1:2], strict=True)
             whens = "".join(f" WHEN {condition} THEN {value}" for condition, value in pairs)
             return f"(CASE{whens} ELSE {args[-1]} END)"
-        case Op.COALESCE | Op.SAFE_DIV | Op.ABS | Op.LEAST | Op.GREATEST | Op.DISTANCE_M:
+        case Op.COALESCE | Op.SAFE_DIV | Op.ABS | Op.LEAST | Op.GREATEST | Op.DISTANCE_M | Op.BITS:
             return f"{node.op}({', '.join(args)})"
         case _:
             return f"({f' {node.op} '.join(args)})"

@@ -54,6 +54,7 @@ EVENT_SCHEMA: Final[Schema] = {
     "account_opened_at": _number(_INSTANT_MAX),
     "customer_since": _number(_INSTANT_MAX),
     "occurred_at": _number(_INSTANT_MAX),
+    "text_signals": _number(1 << 31),
     "ordered_at": _number(_INSTANT_MAX, nullable=False),
 }
 

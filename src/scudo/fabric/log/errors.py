@@ -72,6 +72,14 @@ class ClockIsLive(Refusal):
     next_step = "Replay files into a bank of its own (another SCUDO_HOME)."
 
 
+class LogPastTime(Refusal):
+    """Raised when a file asks for a time that the log has passed by more than a minute."""
+
+    code = "log_past_time"
+    kind = "conflict"
+    next_step = "Send what a file holds in its order, or replay it into a bank of its own."
+
+
 class AnswerNotFound(Refusal):
     """Raised when nothing has been answered under an idempotency key of the caller's."""
 

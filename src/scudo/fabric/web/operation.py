@@ -39,6 +39,8 @@ _SENDERS: Final = {
 }
 #: Positions of the log are far below it; the highest kind fits into the 63 bits of a number.
 _KIND_SHIFT: Final = 60
+#: The number of all whom the bank does not know; its own is 0.
+STRANGERS: Final = 7 << _KIND_SHIFT
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -67,13 +69,17 @@ class Principal(msgspec.Struct, frozen=True):
         Of clients it is their own. Numbers of the others are positions of the log, of which one
         may equal a client's: so their kind stands above them, and no two share keys.
         """
-        if self.kind <= PrincipalKind.CLIENT:
+        if self.kind is PrincipalKind.CLIENT:
             return self.id
+        if self.kind is PrincipalKind.NOBODY:
+            return STRANGERS
         return self.kind << _KIND_SHIFT | self.id
 
 
-def show_sender(number: int) -> str:
-    """Who sent an entry of the log, as clients see it."""
+def show_sender(number: int) -> str | None:
+    """Who sent an entry of the log, as clients see it; None: the bank itself, or a stranger."""
+    if number in {0, STRANGERS}:
+        return None
     kind = PrincipalKind(number >> _KIND_SHIFT or PrincipalKind.CLIENT)
     return ids.show(_SENDERS[kind], number & (1 << _KIND_SHIFT) - 1)
 
@@ -173,6 +179,8 @@ class Operation:
         refusals: what the handler may raise, beside what this layer refuses itself.
         moves_money: whether it must carry an idempotency key.
         is_bank_wide: whether it keeps clients out that are bound to one customer.
+        is_of_networks: whether it keeps customers' own sessions out, because it is said by a
+            network that stands between them and the bank.
         body_bytes_max: longer bodies are refused unread.
         media: content type of a success.
         example: a body that is documented as an example.
@@ -196,6 +204,7 @@ class Operation:
     refusals: tuple[type[Refusal], ...] = ()
     moves_money: bool = False
     is_bank_wide: bool = False
+    is_of_networks: bool = False
     body_bytes_max: int = BODY_BYTES_MAX
     media: str = JSON
     example: msgspec.Struct | None = None

@@ -11,7 +11,7 @@ from scudo import vault
 from scudo.fabric import Answer, BankUnavailable, Command, page_records
 from scudo.governance import retention
 from scudo.identity.persons.commands import RecordPersonErased
-from scudo.identity.persons.routes import AskVault
+from scudo.identity.persons.reading import AskVault
 from scudo.identity.relationships import Relationship, Relationships
 
 _ACTOR: Final = "bank:retention"

@@ -4,9 +4,9 @@ Whatever is read stands in the log before it is shown: who read what of whom, wh
 from where. A read that is refused stands there too.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, Protocol, TypeVar
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -14,31 +14,26 @@ from scudo import vault
 from scudo.fabric import Answer, BankUnavailable, Command, Tokens, web
 from scudo.governance import Act, Recorder, retention
 from scudo.identity.errors import CustomerNotFound
-from scudo.identity.persons.acts import act_of
 from scudo.identity.persons.commands import RecordCardKept, RecordPersonErased, RecordPersonKept
+from scudo.identity.persons.reading import (
+    VAULT_REFUSALS,
+    AskVault,
+    PurposeName,
+    Reason,
+    RecordedReads,
+    actor_of,
+    why_of,
+)
 from scudo.identity.queries import find_customer
 from scudo.kernel import Prefix, Refusal, ids, rfc3339
 
 _TAG: Final = "persons"
 _OK: Final = 200
-A = TypeVar("A")
 
 CustomerIdText = Annotated[str, web.id_text(Prefix.CUSTOMER)]
 CardIdText = Annotated[str, web.id_text(Prefix.CARD_REFERENCE)]
 CardTokenText = Annotated[str, web.id_text(Prefix.CARD)]
 Value = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
-#: A code or the number of a case; no sentence, because it stands in the log for ever.
-Reason = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.:/-]{0,63}\Z")]
-#: What people may look at personal data for; what only parts of the bank do is not among them.
-PurposeName = Literal[
-    "customer_care",
-    "investigation",
-    "screening",
-    "payment_message",
-    "notification",
-    "statement",
-    "privacy_request",
-]
 FieldName = Literal[
     "given_name",
     "family_name",
@@ -53,17 +48,6 @@ FieldName = Literal[
     "tax_number",
 ]
 SearchedName = Literal["email", "phone", "alias", "document_number", "tax_number"]
-
-
-class AskVault(Protocol):
-    """Asks the vault."""
-
-    def __call__(self, request: vault.Request[A], /) -> Awaitable[A]:
-        """Give the vault's answer.
-
-        Raises:
-            VaultRefusal: it refused, or does not answer.
-        """
 
 
 class NewPerson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -178,24 +162,13 @@ class CardView(msgspec.Struct, frozen=True):
 Held = Callable[[], frozenset[int]]
 
 
-class _WithFacts(Protocol):
-    """An answer that leaves facts."""
-
-    @property
-    def facts(self) -> tuple[vault.Fact, ...]:
-        """To be recorded before the rest is shown."""
-
-
-_R = TypeVar("_R", bound=_WithFacts)
-
-
 @dataclass(frozen=True, slots=True)
 class _Desk:
     submit: web.Submit
     reads: web.Reads
     ask: AskVault
     record: Recorder
-    tokens: Tokens
+    recorded: RecordedReads
     held: Held
 
     async def put_person(self, call: web.Call) -> web.Reply:
@@ -212,15 +185,15 @@ class _Desk:
 
     async def read_person(self, call: web.Call) -> web.Reply:
         customer, body = await self._customer_of(call), call.body
-        why = _why(call, body.purpose, body.reason)
+        why = why_of(call, body.purpose, body.reason)
         fields = tuple(dict.fromkeys(body.fields))
-        found = await self._recorded(vault.ReadFields(customer, fields, why), call)
+        found = await self.recorded.read(vault.ReadFields(customer, fields, why), call)
         return web.Reply(200, PersonView(ids.show(Prefix.CUSTOMER, customer), found.values))
 
     async def find_persons(self, call: web.Call) -> web.Reply:
         body: PersonSearch = call.body
-        why = _why(call, body.purpose, body.reason)
-        found = await self._recorded(vault.FindPerson(body.field, body.value, why), call)
+        why = why_of(call, body.purpose, body.reason)
+        found = await self.recorded.read(vault.FindPerson(body.field, body.value, why), call)
         shown = tuple(ids.show(Prefix.CUSTOMER, number) for number in found.persons)
         return web.Reply(200, PersonMatches(shown))
 
@@ -231,7 +204,7 @@ class _Desk:
             refusal = retention.errors.LegalHoldInForce("a legal hold is on this customer")
             await self._tell_refused(refusal, customer, call)
             raise refusal
-        erased = await self.ask(vault.ErasePerson(customer, _actor(call), reason))
+        erased = await self.ask(vault.ErasePerson(customer, actor_of(call), reason))
         await self._tell(RecordPersonErased(customer, erased.at, reason), call)
         shown = ids.show(Prefix.CUSTOMER, customer)
         return web.Reply(200, Erasure(shown, rfc3339(erased.at), erased.destroyed))
@@ -252,8 +225,8 @@ class _Desk:
         number = ids.parse(Prefix.CARD_REFERENCE, call.path["card_id"], field="card_id")
         # Whose it is stands in the request: a card of somebody else is like one that is not.
         owner = call.client.customer or 0
-        why = _why(call, query.purpose, query.reason)
-        shown = await self._recorded(vault.ShowCard(number, why, owner), call)
+        why = why_of(call, query.purpose, query.reason)
+        shown = await self.recorded.read(vault.ShowCard(number, why, owner), call)
         reference = ids.show(Prefix.CARD_REFERENCE, number)
         return web.Reply(200, CardView(reference, shown.first_six, shown.last_four))
 
@@ -300,48 +273,7 @@ class _Desk:
             message = "it is done, and could not be recorded yet"
             raise BankUnavailable(message)
 
-    async def _recorded(self, request: vault.Request[_R], call: web.Call) -> _R:
-        """Ask for something that leaves facts, and have these in the log before it is shown.
 
-        Raises:
-            VaultRefusal: the vault refused; that is in the log too.
-        """
-        try:
-            answer = await self.ask(request)
-        except vault.VaultRefusal as refusal:
-            await self._record(refusal.facts, call)
-            raise
-        await self._record(answer.facts, call)
-        return answer
-
-    async def _record(self, facts: Sequence[object], call: web.Call) -> None:
-        seen = [fact for fact in facts if isinstance(fact, vault.Fact)]
-        if not seen:
-            return
-        network = None
-        if call.arrival.network:
-            (network,) = await self.tokens.tokens([("ip", call.arrival.network)])
-        await self.record([act_of(fact, call, network) for fact in seen])
-
-
-def _actor(call: web.Call) -> str:
-    client = call.client
-    return f"{client.kind.name.lower()}:{client.id:x}"
-
-
-def _why(call: web.Call, purpose: str, reason: str) -> vault.Why:
-    return vault.Why(purpose, _actor(call), reason)
-
-
-#: What the vault may say to any of these.
-_VAULT_REFUSALS: Final[tuple[type[Refusal], ...]] = (
-    vault.errors.VaultUnavailable,
-    vault.errors.VaultSealed,
-    vault.errors.VaultNotInitialised,
-    vault.errors.VaultQuota,
-    vault.errors.CiphertextBroken,
-    vault.errors.VaultDefect,
-)
 _OF_CUSTOMER: Final = (ids.IdMalformed, CustomerNotFound)
 _PATH: Final = {"customer_id": CustomerIdText}
 
@@ -365,12 +297,12 @@ def operations(
         tokens: makes the token of where a request came from.
         held: customers on whom a legal hold is.
     """
-    desk = _Desk(submit, reads, ask, record, tokens, held)
+    desk = _Desk(submit, reads, ask, record, RecordedReads(ask, record, tokens), held)
     return (*_person_operations(desk), *_card_operations(desk))
 
 
 def _person_operations(desk: _Desk) -> tuple[web.Operation, ...]:
-    common: tuple[type[Refusal], ...] = (*_VAULT_REFUSALS, *web.SUBMIT_REFUSALS)
+    common: tuple[type[Refusal], ...] = (*VAULT_REFUSALS, *web.SUBMIT_REFUSALS)
     return (
         web.Operation(
             method="PUT",
@@ -442,7 +374,7 @@ def _person_operations(desk: _Desk) -> tuple[web.Operation, ...]:
 
 
 def _card_operations(desk: _Desk) -> tuple[web.Operation, ...]:
-    common: tuple[type[Refusal], ...] = (*_VAULT_REFUSALS, *web.SUBMIT_REFUSALS)
+    common: tuple[type[Refusal], ...] = (*VAULT_REFUSALS, *web.SUBMIT_REFUSALS)
     return (
         web.Operation(
             method="POST",

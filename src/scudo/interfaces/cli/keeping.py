@@ -62,7 +62,7 @@ def _put_root(
     if wanted is None:
         client.ask(vault.PrepareDevelopmentRoot())
         client.ask(vault.CommitRoot())
-        _warn_of_development(terminal)
+        warn_of_development(terminal)
         terminal.give({"shares": [], "threshold": 0, "development": True})
         return OK
     shares, threshold = wanted
@@ -133,7 +133,7 @@ def serve() -> int:
         with vault.VaultClient(process.socket) as client:
             status = client.ask(vault.Status())
         if status.is_development:
-            _warn_of_development(terminal)
+            warn_of_development(terminal)
         if process.user == os.geteuid():
             terminal.aside.print("The vault runs as the same user as the bank.")
         sys.stdout.write(f"{process.socket}\n")
@@ -186,7 +186,7 @@ def status(*, is_json: bool) -> int:
     if found.unit:
         terminal.say(f"[bold]Unit key[/]  {found.unit}, {found.keys_left:,} keys under older ones")
     if found.is_development:
-        _warn_of_development(terminal)
+        warn_of_development(terminal)
     terminal.give(msgspec.to_builtins(found))
     return OK
 
@@ -259,10 +259,11 @@ def _name_of(user: int) -> str:
         return str(user)
 
 
-def _warn_of_development(terminal: Terminal) -> None:
+def warn_of_development(terminal: Terminal) -> None:
+    """Say loudly that no real person's data belongs into this vault."""
     terminal.aside.print(
         "[bold red]DEVELOPMENT VAULT[/]: its root key lies in a file beside the data."
-        " No real person's data belongs into it."
+        " Keep the data of real people out."
     )
 
 

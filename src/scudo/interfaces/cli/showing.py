@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import re
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +29,7 @@ from scudo.fabric import postgres
 from scudo.identity import issue_token
 from scudo.interfaces.cli.explaining import explained, panel
 from scudo.interfaces.cli.installing import Settings, prepare, settings_now
+from scudo.interfaces.cli.keeping import warn_of_development
 from scudo.interfaces.cli.replaying import desk_at, opened_bank
 from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
 from scudo.interfaces.cli.verifying import audit
@@ -44,6 +48,7 @@ from scudo.simulation import (
     make_day,
     redecide,
 )
+from scudo.vault import Status
 
 #: Client under whose keys the day is lived; nobody holds its token.
 _CLIENT: Final = "scudo demo"
@@ -58,6 +63,9 @@ _TELLING: Final = {
     "held": (Label.ACCOUNT_TAKEOVER, Label.MULE_FAN_IN, Label.HONEST),
     "declined": (Label.CARD_TESTING, Label.IMPOSSIBLE_TRAVEL, Label.ACCOUNT_TAKEOVER),
 }
+#: What is logged meanwhile, in the bank's folder; of what a fault begins with there.
+_LOG: Final = "demo.log"
+_FAULT: Final = re.compile('"level":"(error|critical)"')
 #: Beyond every position of a log.
 _EVERY: Final = (1 << 62) - 1
 _WORDS: Final = {
@@ -74,7 +82,11 @@ def demo(*, payments: int, seed: int) -> int:
     """Make a bank, live a day in it, explain, verify; leave nothing running."""
     terminal, began = Terminal(), perf_counter()
     day = make_day(seed=seed, payments=payments)
-    with _settings() as settings, postgres.database_from(settings) as server:
+    with (
+        _settings() as settings,
+        terminal.logged_aside(_log_of(settings)),
+        postgres.database_from(settings) as server,
+    ):
         terminal.say(
             Panel.fit(
                 "[bold]Scudo[/]: no money moves without passing a gate, and every decision is"
@@ -94,6 +106,7 @@ def demo(*, payments: int, seed: int) -> int:
         is_identical = asyncio.run(_decide_again(dsn, terminal))
         terminal.say(_step(6, "The books, recomputed from the log"))
         is_ok = audit(dsn.read, terminal, is_gentle=False).ok
+        _tell_faults(_log_of(settings), terminal)
     _invite(terminal, perf_counter() - began)
     return OK if is_ok and is_identical else NOT_OK
 
@@ -112,6 +125,20 @@ def _settings() -> Iterator[Settings]:
         yield replace(settings_now(), home=home / "bank", database_url=None, witness=None)
 
 
+def _log_of(settings: Settings) -> Path:
+    """Where the bank, its vault and its database log to while the demo speaks."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings.home / _LOG
+
+
+def _tell_faults(log: Path, terminal: Terminal) -> None:
+    """Name what was logged as a fault, since nobody looks into the file of a bank that goes."""
+    for line in log.read_text(encoding="utf-8").splitlines():
+        fault = _FAULT.search(line)
+        if fault is not None:
+            terminal.aside.print(f"[bold red]FAULT[/]: {escape(line)}")
+
+
 def _step(number: int, title: str) -> str:
     return f"\n[bold cyan]{number}[/] [bold]{title}[/]"
 
@@ -120,6 +147,9 @@ async def _open_for(day: Day, settings: Settings, terminal: Terminal) -> Lived:
     """Open the bank, once: for the day, and for a customer with a phone."""
     description = f"scudo demo, process {os.getpid()}"
     async with opened_bank(settings, description=description) as (bank, trust):
+        assert trust.vault is not None, "an opened bank has a vault"
+        if (await trust.vault.ask(Status())).is_development:
+            warn_of_development(terminal)
         terminal.say(_step(2, f"A day: {len(day.steps) - 1:,} payments, scams among them"))
         async with desk_at(bank, client=_CLIENT) as desk:
             with terminal.progress("Living the day") as step:
@@ -222,13 +252,27 @@ async def _decide_again(dsn: postgres.Dsn, terminal: Terminal) -> bool:
 def _invite(terminal: Terminal, seconds: float) -> None:
     stays = os.environ.get("SCUDO_HOME")
     terminal.say(f"\n[dim]{seconds:.0f} seconds.[/] Try next:")
-    rows = [
-        ("scudo init", "a bank that stays"),
-        ("scudo serve", "its HTTP interface, with its description under /openapi.json"),
-        ("scudo replay FILE --limit 20000", "recorded transactions, in the file's own time"),
-        ("scudo verify", "prove the books at any time"),
-    ]
+    serve = ("serve", "its HTTP interface, described by /openapi.json")
+    verify = ("verify", "prove the books at any time")
     if stays:
-        rows.insert(0, ("scudo why PAYMENT --replay", "any of the ids above, decided again"))
+        # No file can be replayed into this bank any more: a customer has acted in it today.
+        rows = [
+            ("why PAYMENT --replay", "any of the ids above, decided again"),
+            serve,
+            verify,
+            ("doctor", "what is not fit for real money yet"),
+        ]
+    else:
+        rows = [
+            ("init", "a bank that stays"),
+            ("replay FILE --limit 20000", "recorded transactions, before anybody acts in it"),
+            serve,
+            verify,
+        ]
+    scudo = "scudo" if shutil.which("scudo") else os.path.relpath(sys.argv[0])
     for command, what in rows:
-        terminal.say(f"  [bold]{command:34}[/] {what}")
+        shown = escape(f"{scudo} {command}")
+        terminal.say(f"  [bold]{shown:{len(scudo) + 28}}[/] {what}")
+    if stays:
+        log = escape(str(settings_now().home / _LOG))
+        terminal.say(f"[dim]The bank stays; what it logged meanwhile is in {log}.[/]")

@@ -4,10 +4,12 @@ With `--json` exactly one object goes to standard output and every word to stand
 Progress always goes to standard error: as a bar on a terminal, else as plain lines.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -37,6 +39,8 @@ INTERRUPTED: Final = 130
 #: Without a terminal, progress is told at most this often.
 _LINE_EVERY_S: Final = 2.0
 _WIDTH_WITHOUT_TERMINAL: Final = 100
+#: The descriptor that processes inherit.
+_STANDARD_ERROR: Final = 2
 
 #: Told how much is done, of how much, and a few words beside it.
 Step = Callable[[int, int, str], None]
@@ -93,6 +97,27 @@ class Terminal:
                 "retryable": refusal.retryable,
             }
         )
+
+    @contextmanager
+    def logged_aside(self, file: Path) -> Iterator[None]:
+        """Have logged to a file what this process and those that it starts would log between words.
+
+        Whatever is said goes on to standard error: only the descriptor that others inherit
+        is the file's.
+        """
+        sys.stderr.flush()
+        ours, descriptor = sys.stderr, os.dup(_STANDARD_ERROR)
+        with file.open("w", encoding="utf-8") as log, os.fdopen(descriptor, "w") as words:
+            os.dup2(log.fileno(), _STANDARD_ERROR)
+            sys.stderr = words
+            telemetry.configure_logging(level="INFO", stream=log)
+            try:
+                yield
+            finally:
+                words.flush()
+                os.dup2(descriptor, _STANDARD_ERROR)
+                sys.stderr = ours
+                telemetry.configure_logging(level="WARNING")
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Step]:

@@ -251,6 +251,9 @@ class Application:
         if route.operation.is_bank_wide and client.customer is not None:
             message = "a client that is bound to one customer may not do this"
             raise web.errors.ScopeMissing(message)
+        if route.operation.is_of_networks and client.kind is web.PrincipalKind.CUSTOMER:
+            message = "a customer's session may not do this"
+            raise web.errors.ScopeMissing(message)
         wait_s = self._rates.take(client, route.operation, now_ns=perf_counter_ns())
         _demand_patience(wait_s, "this client asks more often than its limit")
         if self._under_way > self._under_way_max:

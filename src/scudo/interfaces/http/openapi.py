@@ -195,7 +195,8 @@ def _header_parameters(operation: web.Operation) -> list[Json]:
             "name": "Scudo-Ordered-At",
             "in": "header",
             "required": False,
-            "description": "Time that the log shall have; needs the scope clock:drive.",
+            "description": "Time that the log shall have; needs the scope clock:drive. Of one"
+            " instant each event is a microsecond later; a minute before the log's is refused.",
             "schema": {"type": "string", "format": "date-time"},
         },
     ]

@@ -25,6 +25,7 @@ from scudo.payments.routes.wire import (
     Reference,
     account_of,
     channel_of,
+    coarse,
     occurred_of,
     payment_of,
     tokens_of,
@@ -45,7 +46,8 @@ class NewAuthorisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         merchant_account_id: of a merchant of ours; else the card settlement account.
         mcc: merchant category code (ISO 18245).
         country: where, ISO 3166-1 numeric.
-        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84.
+        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84; rounded to hundredths of
+            a degree, about a kilometre, before anything is done with them.
         capture: whether it is posted at once.
         expires_in_s: how long it holds the money; 0 is the default of seven days.
         occurred_at: when it happened as you know it.
@@ -114,8 +116,8 @@ class _Desk:
             ip=tokens["ip"],
             mcc=body.mcc,
             country=body.country,
-            latitude_e4=body.latitude_e4,
-            longitude_e4=body.longitude_e4,
+            latitude_e4=coarse(body.latitude_e4),
+            longitude_e4=coarse(body.longitude_e4),
             channel=channel_of(body.channel),
             capture=body.capture,
             expires_in_s=body.expires_in_s,
@@ -170,6 +172,7 @@ def card_operations(
         tag=TAG,
         scope="payments:write",
         moves_money=True,
+        is_of_networks=True,
         handler=desk.authorise,
         answers={201: PaymentBody},
         body=NewAuthorisation,
@@ -191,6 +194,7 @@ def _acts(desk: _Desk) -> tuple[web.Operation, ...]:
             tag=TAG,
             scope="payments:write",
             moves_money=True,
+            is_of_networks=True,
             handler=desk.capture,
             answers={200: PaymentBody},
             path_types=PAYMENT_PATH,
@@ -206,6 +210,7 @@ def _acts(desk: _Desk) -> tuple[web.Operation, ...]:
             tag=TAG,
             scope="payments:write",
             moves_money=True,
+            is_of_networks=True,
             handler=desk.reverse,
             answers={200: PaymentBody},
             path_types=PAYMENT_PATH,
@@ -221,6 +226,7 @@ def _acts(desk: _Desk) -> tuple[web.Operation, ...]:
             tag=TAG,
             scope="payments:write",
             moves_money=True,
+            is_of_networks=True,
             handler=desk.raise_,
             answers={200: PaymentBody},
             path_types=PAYMENT_PATH,

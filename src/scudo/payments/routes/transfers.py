@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
@@ -28,11 +29,13 @@ from scudo.payments.commands import (
     CancelPayment,
     ConfirmPayment,
     Pay,
+    PayWithText,
     ReleasePayment,
 )
 from scudo.payments.errors import PaymentNotFound
 from scudo.payments.model import PaymentKind, PaymentStatus
-from scudo.payments.queries import StoredPayment, find_payment, is_payee_known, list_payments
+from scudo.payments.queries import StoredPayment, is_payee_known, list_payments
+from scudo.payments.routes.messages import KeepText, seen_payment, text_of, with_fate
 from scudo.payments.routes.wire import (
     ACT_REFUSALS,
     MONEY_REFUSALS,
@@ -44,10 +47,12 @@ from scudo.payments.routes.wire import (
     CurrencyText,
     Latitude,
     Longitude,
+    Message,
     PaymentIdText,
     Reference,
     account_of,
     channel_of,
+    coarse,
     occurred_of,
     payment_of,
     tokens_of,
@@ -64,8 +69,12 @@ class NewPayment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         device, ip: references; they are kept as keyed tokens only.
         country: where, ISO 3166-1 numeric.
-        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84.
+        latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84; rounded to hundredths of
+            a degree, about a kilometre, before anything is done with them.
         occurred_at: when it was ordered as you know it.
+        message: to whom is paid. The vault keeps it, unless it is sealed: the payment goes its way
+            all the same, the header `scudo-message` of the answer says `not-kept`, and the same
+            request, sent again later under its key, has it kept.
     """
 
     debit_account_id: AccountIdText
@@ -79,6 +88,7 @@ class NewPayment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     longitude_e4: Longitude | None = None
     channel: ChannelName | None = None
     occurred_at: str | None = None
+    message: Message | None = None
 
 
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,7 +118,11 @@ class PaymentQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PaymentView(msgspec.Struct, frozen=True):
-    """A payment as it stands; no credit account until one was needed."""
+    """A payment as it stands; no credit account until one was needed.
+
+    Attributes:
+        has_message: whether the payer sent one with it.
+    """
 
     id: PaymentIdText
     kind: str
@@ -122,6 +136,7 @@ class PaymentView(msgspec.Struct, frozen=True):
     hold_id: str | None
     expires_at: str | None
     ordered_at: str
+    has_message: bool
 
 
 class PaymentPage(msgspec.Struct, frozen=True):
@@ -138,29 +153,44 @@ class _Desk:
     clock: web.Clock
     tokeniser: Tokens
     guard: customers.Guard
+    keep_text: KeepText
 
     async def pay(self, call: web.Call) -> web.Reply:
         body: NewPayment = call.body
-        tokens = await tokens_of(self.tokeniser, device=body.device, ip=body.ip)
-        command = Pay(
+        order = Pay(
             debit=account_of(body.debit_account_id, "debit_account_id"),
             credit=account_of(body.credit_account_id, "credit_account_id"),
             amount=body.amount_minor,
             currency=currency(body.currency, on=self.clock().date()).numeric,
-            device=tokens["device"],
-            ip=tokens["ip"],
+            device=None,
+            ip=None,
             country=body.country,
-            latitude_e4=body.latitude_e4,
-            longitude_e4=body.longitude_e4,
+            latitude_e4=coarse(body.latitude_e4),
+            longitude_e4=coarse(body.longitude_e4),
             channel=channel_of(body.channel),
             occurred_at=occurred_of(body.occurred_at),
         )
-        known = functools.partial(self._is_payee_known, command.debit, command.credit)
-        place = await self.guard(call, amount=command.amount, is_known=known)
+        known = functools.partial(self._is_payee_known, order.debit, order.credit)
+        place = await self.guard(call, amount=order.amount, is_known=known)
         if place is not None:
             # Of a customer's session it is known, whatever the request says.
-            command = msgspec.structs.replace(command, device=place.device, ip=place.network)
-        return await web.submitted(self.submit, command, call)
+            order = replace(order, device=place.device, ip=place.network)
+        sent = {} if place is not None else {"device": body.device, "ip": body.ip}
+        if body.message is None:
+            command = replace(order, **await tokens_of(self.tokeniser, **sent))
+            return await web.submitted(self.submit, command, call)
+        return await self._pay_with_message(call, order, sent)
+
+    async def _pay_with_message(
+        self, call: web.Call, order: Pay, sent: dict[str, str | None]
+    ) -> web.Reply:
+        text = await text_of(call, self.reads, debit=order.debit)
+        named = tuple((kind, value) for kind, value in sent.items() if value is not None)
+        kept, made = await self.keep_text(text, named)
+        tokens = dict(zip((kind for kind, _ in named), made, strict=True))
+        members = msgspec.structs.asdict(order) | tokens
+        command = PayWithText(**members, text=kept.claim, text_signals=kept.signals)
+        return with_fate(await web.submitted(self.submit, command, call), kept)
 
     async def _is_payee_known(self, debit: int, credit: int, *, before: int) -> bool:
         async with self.reads() as connection:
@@ -183,16 +213,7 @@ class _Desk:
         return await web.submitted(self.submit, command, call)
 
     async def get_payment(self, call: web.Call) -> web.Reply:
-        owner = call.client.customer
-        async with self.reads() as connection:
-            payment = await find_payment(connection, payment_of(call))
-            if payment is not None and owner is not None:
-                own = await ledger.find_account(connection, payment.debit_account, owner=owner)
-                payment = payment if own is not None else None
-        if payment is None:
-            message = "there is no such payment"
-            raise PaymentNotFound(message, field="payment_id")
-        return web.Reply(200, payment_view(payment))
+        return web.Reply(200, payment_view(await seen_payment(call, self.reads)))
 
     async def list_payments(self, call: web.Call) -> web.Reply:
         query: PaymentQuery = call.query
@@ -240,6 +261,7 @@ def payment_view(payment: StoredPayment) -> PaymentView:
         hold_id=None if payment.hold is None else ids.show(Prefix.HOLD, payment.hold),
         expires_at=None if expires_at is None else rfc3339(micros(expires_at)),
         ordered_at=rfc3339(micros(payment.ordered_at)),
+        has_message=payment.text is not None,
     )
 
 
@@ -250,9 +272,10 @@ def payment_operations(
     clock: web.Clock,
     tokeniser: Tokens,
     guard: customers.Guard,
+    keep_text: KeepText,
 ) -> tuple[web.Operation, ...]:
     """List the operations on payments."""
-    desk = _Desk(submit, reads, clock, tokeniser, guard)
+    desk = _Desk(submit, reads, clock, tokeniser, guard, keep_text)
     pay = web.Operation(
         method="POST",
         path="/v1/payments",

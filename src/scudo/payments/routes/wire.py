@@ -18,7 +18,7 @@ from scudo.kernel import (
 )
 from scudo.ledger import errors as ledger
 from scudo.payments.errors import PaymentNotFound, PaymentStateConflict
-from scudo.vault import VaultQuota, VaultUnavailable
+from scudo.vault import TEXT_CHARACTERS_MAX, VaultQuota, VaultUnavailable
 
 TAG: Final = "payments"
 
@@ -31,6 +31,10 @@ Reference = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Country = Annotated[int, msgspec.Meta(ge=1, le=999)]
 Latitude = Annotated[int, msgspec.Meta(ge=-900_000, le=900_000)]
 Longitude = Annotated[int, msgspec.Meta(ge=-1_800_000, le=1_800_000)]
+#: A hundredth of a degree of a great circle is 1.1 km: where somebody was, not at which door.
+_COARSE_E4: Final = 100
+#: What people write to each other; as long as the unstructured remittance information of SEPA.
+Message = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
 ChannelName = Literal["app", "web", "partner", "card_present", "card_not_present", "branch"]
 PAYMENT_PATH: Final[Mapping[str, Any]] = {"payment_id": PaymentIdText}
 
@@ -94,6 +98,13 @@ async def tokens_of(tokeniser: Tokens, **sent: str | None) -> dict[str, int | No
         made = await tokeniser.tokens(named)
         tokens.update(zip((kind for kind, _ in named), made, strict=True))
     return tokens
+
+
+def coarse(coordinate_e4: int | None) -> int | None:
+    """A coordinate to the nearest hundredth of a degree, in ten-thousandths; halves go up."""
+    if coordinate_e4 is None:
+        return None
+    return (coordinate_e4 + _COARSE_E4 // 2) // _COARSE_E4 * _COARSE_E4
 
 
 def channel_of(name: str | None) -> Channel | None:

@@ -1,7 +1,7 @@
 -- load_payments: payments that memory does not hold
 SELECT id, debit_account, credit_account, amount, captured, decision, version,
     (extract(epoch FROM ordered_at) * 1000000)::bigint, currency, kind, status, outcome,
-    discharged, hold, (extract(epoch FROM expires_at) * 1000000)::bigint
+    discharged, hold, (extract(epoch FROM expires_at) * 1000000)::bigint, text
 FROM payments.payment
 WHERE id = ANY(%(ids)s);
 
@@ -28,13 +28,13 @@ WHERE p.id = u.id AND p.version = u.guard;
 
 -- find_payment: one payment
 SELECT id, debit_account, credit_account, amount, captured, decision, ordered_at, currency, kind,
-    status, outcome, hold, expires_at
+    status, outcome, hold, expires_at, text
 FROM payments.payment
 WHERE id = %(id)s;
 
 -- list_payments: payments, newest first
 SELECT id, debit_account, credit_account, amount, captured, decision, ordered_at, currency, kind,
-    status, outcome, hold, expires_at
+    status, outcome, hold, expires_at, text
 FROM payments.payment
 WHERE id < %(before)s
 ORDER BY id DESC

@@ -107,9 +107,10 @@ SELECT (SELECT count(*) FROM vault.person_key WHERE person = %(person)s),
     (SELECT count(*) FROM vault.field WHERE person = %(person)s),
     (SELECT count(*) FROM vault.search WHERE person = %(person)s),
     (SELECT count(*) FROM vault.token_link WHERE person = %(person)s),
-    (SELECT count(*) FROM vault.card WHERE person = %(person)s);
+    (SELECT count(*) FROM vault.card WHERE person = %(person)s),
+    (SELECT count(*) FROM vault.payment_text WHERE person = %(person)s);
 
--- drop_person_key: and with it fields, look-ups, links and cards
+-- drop_person_key: and with it fields, look-ups, links, cards and texts
 DELETE FROM vault.person_key WHERE person = %(person)s;
 
 -- find_replayed: how many lines of the list outside were carried out here
@@ -138,3 +139,8 @@ RETURNING id;
 
 -- renew_card: the same number with another expiry
 UPDATE vault.card SET sealed = %(sealed)s, expires_by = %(expires_by)s WHERE id = %(id)s;
+
+-- add_text: a text of a payment; the same request may come again
+INSERT INTO vault.payment_text (person, claim, row, sealed)
+VALUES (%(person)s, %(claim)s, %(row)s, %(sealed)s)
+ON CONFLICT (person, claim) DO NOTHING;

@@ -89,3 +89,20 @@ INSERT INTO vault.read_record (at, operation, subject_kind, subject, field, purp
 VALUES ('epoch'::timestamptz + %(at)s * interval '1 microsecond', %(operation)s,
     %(subject_kind)s, %(subject)s, %(field)s, %(purpose)s, %(actor)s, %(reason)s,
     %(correlation)s, 'vault_ciphertext_broken');
+
+-- read_text: a text of a person and the key it needs; what is asked is recorded with it
+WITH found AS (
+    SELECT row, sealed FROM vault.payment_text
+    WHERE person = %(person)s AND claim = %(claim)s
+),
+noted AS (
+    INSERT INTO vault.read_record (at, operation, subject_kind, subject, field, purpose, actor,
+        reason, correlation, result)
+    SELECT 'epoch'::timestamptz + %(at)s * interval '1 microsecond', 'read', 'person', %(person)s,
+        %(field)s, %(purpose)s, %(actor)s, %(reason)s, %(correlation)s,
+        CASE WHEN found.sealed IS NULL THEN 'absent' ELSE 'given' END
+    FROM (SELECT) AS asked LEFT JOIN found ON true
+)
+SELECT k.id, k.unit, k.wrapped, found.row, found.sealed
+FROM vault.person_key AS k LEFT JOIN found ON true
+WHERE k.person = %(person)s;

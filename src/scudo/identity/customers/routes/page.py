@@ -1,4 +1,4 @@
-"""A page for browsers: signs up, adds passkeys and logs in, by the operations beside it."""
+"""A page for browsers: signs up, adds passkeys, logs in, pays and confirms, by the API alone."""
 
 from importlib import resources
 from typing import Final

@@ -1,4 +1,8 @@
 -- Payments between accounts. Amounts are written for currencies with two decimals.
+--
+-- Bits of text_signals, which the vault says of the message that came with a payment: 1 nothing
+-- but blanks, 2 a link, 4 a card number, 8 an IBAN, 16 a telephone number, 32 a mail address,
+-- 64 shouts, 128 words of scams, 256 hidden characters. NULL: there was no message.
 
 -- rule: new_device_and_new_beneficiary
 -- outcome: decline
@@ -58,6 +62,21 @@ SELECT beneficiary IS NOT NULL
 SELECT account_beneficiary_known IS NULL
   AND amount_minor > 20000
   AND amount_minor > safe_div(available_minor, 10, 0) * 9;
+
+-- rule: message_of_a_scam
+-- outcome: hold
+-- reason: scam_message
+-- priority: 28
+-- when null: ignore
+-- typology: authorised push payment scam
+-- owner: payment fraud
+-- gates: payment
+-- says: The message has a link or words that cheats have people write, and
+-- says: {amount_minor:money} goes to a beneficiary that this account first paid less than a day
+-- says: ago, or never before.
+SELECT bits(text_signals, 130) > 0
+  AND COALESCE(account_beneficiary_known, 0) < 86400000000
+  AND amount_minor > 10000;
 
 -- rule: payment_amount_above_history
 -- outcome: step_up

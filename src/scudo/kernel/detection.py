@@ -22,6 +22,7 @@ _CARD: Final = re.compile(r"(?<![\w.+-])\d(?:[ -]?\d){12,18}(?![\w.-]*\w)")
 _IBAN: Final = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?!\w)")
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}")
 _PHONE: Final = re.compile(r"(?<![\w+])\+[1-9](?:[ ()/-]?\d){7,14}(?!\w)")
+_LAST_DIGITS: Final = 4
 _SECRET_NAMES: Final = frozenset(
     {
         "birth_date",
@@ -58,6 +59,24 @@ def find_in_text(text: str) -> Iterator[str]:
     for kind, pattern in (("email", _EMAIL), ("phone", _PHONE)):
         for _ in pattern.finditer(text):
             yield kind
+
+
+def hide_cards(text: str) -> str:
+    """A text in which of each card number only the last four digits are left.
+
+    Source:
+        What may be shown of a card number: PCI DSS 4.0.1, requirement 3.4.1.
+    """
+    return _CARD.sub(_hidden, text)
+
+
+def _hidden(match: re.Match[str]) -> str:
+    number = match.group()
+    if not _is_card("".join(filter(str.isdecimal, number))):
+        return number
+    digits = [place for place, sign in enumerate(number) if sign.isdecimal()]
+    hidden = set(digits[:-_LAST_DIGITS])
+    return "".join("*" if place in hidden else sign for place, sign in enumerate(number))
 
 
 def find_in_value(value: object, *, path: str = "") -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scudo.governance import find_in_text, find_in_value
+from scudo.kernel import find_in_text, find_in_value, hide_cards
 
 FOUND = [
     ("card", "4111111111111111"),
@@ -56,6 +56,29 @@ class TestFindInText:
         card = f"{digits}{-total % 10}"
 
         assert list(find_in_text(f"card {card},")) == ["card"] * (len(set(card)) > 1)
+
+
+class TestHideCards:
+    @pytest.mark.parametrize(
+        ("text", "left"),
+        [
+            ("card 4111 1111 1111 1111, thanks", "card **** **** **** 1111, thanks"),
+            ("378282246310005", "***********0005"),
+            ("4111111111111112", "4111111111111112"),
+            ("order 20261123-0001", "order 20261123-0001"),
+        ],
+    )
+    def test_leaves_four_digits_of_a_card_and_all_else(self, text, left):
+        """What is no card number stays as it is."""
+        assert hide_cards(text) == left
+
+    @given(st.text())
+    def test_leaves_no_card_number(self, text):
+        """Whatever a text is, its length stays, and no card is found in what comes out."""
+        hidden = hide_cards(f"{text} 5555 5555 5555 4444 {text}")
+
+        assert "card" not in list(find_in_text(hidden))
+        assert len(hidden) == 2 * len(text) + 21
 
 
 class TestFindInValue:
