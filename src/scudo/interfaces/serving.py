@@ -226,8 +226,7 @@ def application(  # noqa: PLR0913 - one parameter per property
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
     edge = _edge(bank, operations)
-    # Clients first: theirs are nearly all requests.
-    doors = (bank.clients, edge, desk.doorkeeper, office.tokens)
+    doors = (bank.clients, edge, desk.doorkeeper, office.tokens)  # Clients ask most: theirs first.
     served = Application(
         operations,
         authenticate=first_of(*(door.authenticate for door in doors)),

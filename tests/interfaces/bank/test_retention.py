@@ -94,7 +94,8 @@ class TestExport:
         assert teller.post("/v1/cards", card).status_code == 201
         account, payee = teller.account(customer, funds=10_000), teller.account()
         order = {"debit_account_id": account, "credit_account_id": payee}
-        paid = teller.post("/v1/payments", order | {"amount_minor": 700, "currency": "EUR"})
+        order |= {"amount_minor": 700, "currency": "EUR", "message": "For the engine"}
+        paid = teller.post("/v1/payments", order)
         assert paid.status_code == 201
 
         answer = teller.get(f"/v1/customers/{customer}/export", **REASON)
@@ -109,6 +110,7 @@ class TestExport:
         assert (kept["account"]["id"], len(kept["transactions"])) == (account, 2)
         (payment,) = document["payments"]
         assert payment["payment"]["id"] == paid.json()["id"]
+        assert payment["text"] == "For the engine"
         assert payment["decision"] in {"approved", "pending", "confirmation_required"}
         assert payment["decision_in_words"].startswith("The bank")
         assert document["customer"]["id"] == customer
