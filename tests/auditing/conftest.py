@@ -199,6 +199,8 @@ async def live(teller: Teller) -> None:
     back = await teller.born(card(spare, 5_000))
     await teller.send(Reverse(back, 0))
     await teller.send(ReleasePayment(await teller.born(pay(anna, till, HELD)), "known"))
+    worded = await teller.born(pay_with_text(anna, till, HELD, 78))
+    await teller.send(ReleasePayment(worded, "known"))
     await teller.send(CancelPayment(await teller.born(pay(anna, till, HELD))))
     await teller.send(AnswerChallenge(await teller.born(card(anna, CHALLENGED)), has_passed=True))
     await teller.send(AnswerChallenge(await teller.born(card(anna, CHALLENGED)), has_passed=False))

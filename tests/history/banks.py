@@ -103,6 +103,8 @@ class Driver:
     def __init__(self, seed: int, *, clock: int | None = None) -> None:
         """Start; `clock` drives the log's time as a file does, microseconds."""
         self.random = Random(seed)
+        #: Apart, so that what else is sent does not depend on who writes to whom.
+        self.words = Random(seed)
         self.clock = clock
         now = clock or time.time_ns() // 1_000
         self.workload = Workload(self.random, name=f"s{seed}", now=now)
@@ -125,9 +127,9 @@ class Driver:
 
     def worded(self, command: list[Any]) -> list[Any]:
         """Send a text along with every third payment between accounts."""
-        if command[0] != 402 or self.random.random() < 0.7:
+        if command[0] != 402 or self.words.random() < 0.7:
             return command
-        return [411, *command[1:], self.random.getrandbits(62) + 1, self.random.choice((0, 2, 128))]
+        return [411, *command[1:], self.words.getrandbits(62) + 1, self.words.choice((0, 2, 128))]
 
     async def send(self, bank: Bank, commands: list[list[Any]]) -> list[Try]:
         """Send commands together; some of them as replays, some of those altered."""

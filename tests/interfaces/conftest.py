@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from scudo.fabric import ServerTls
 from scudo.fabric.web import (
     BULK_BODY_BYTES_MAX,
     CLOCK_SCOPE,
@@ -29,7 +30,6 @@ from scudo.interfaces.http import (
     Check,
     HttpServer,
     Limits,
-    ServerTls,
     System,
     openapi_document,
 )

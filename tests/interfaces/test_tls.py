@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from scudo.fabric import ServerTls, TlsFiles, TlsUnfit
 from scudo.fabric.settings import SettingInvalid, settings_from
 from scudo.interfaces import serving
-from scudo.interfaces.http import ServerTls, TlsFiles, TlsUnfit
 from scudo.kernel import instant
 
 DAY_US = 86_400 * 1_000_000

@@ -5,12 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from tests.certificates import Certificates
 
 from scudo import vault
 from scudo.fabric.postgres import EmbeddedServer
+from scudo.fabric.settings import Settings
+from scudo.interfaces import vaulting
 
 SCUDO = str(Path(sys.executable).parent / "scudo")
 COMMANDS = (
@@ -183,11 +187,67 @@ class TestRotating:
         assert done.returncode == 0
 
 
+@pytest.fixture
+def open_folder():
+    """A folder that the vault's user may walk into, as the tests' own may not be."""
+    with tempfile.TemporaryDirectory(prefix="scudo-vault-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 class TestServing:
     def test_answers_on_the_socket_that_it_names(self, home, served):
         """The first line is where clients find it."""
         with vault.VaultClient(served) as client:
             assert client.ask(vault.Tokenise("ip", ("::1",))).tokens
+
+    def test_answers_the_network_where_it_is_told_to(self, home, shares, tmp_path, open_folder):
+        """The second line is an address; a bank elsewhere asks there, and may not keep."""
+        account = vaulting.account_of(EmbeddedServer(home), Settings(home=home))
+        certificates = Certificates(open_folder / "tls", (account.user_id, account.group_id))
+        certificates.certify("vault", "127.0.0.1")
+        certificates.certify("bank", "bank.example", owner=(0, 0))
+        callers = certificates.folder / "callers.toml"
+        callers.write_text('[[caller]]\nname = "bank.example"\nmay = ["tokenise"]\n')
+        callers.chmod(0o644)
+        own = certificates.files("vault")
+        process = subprocess.Popen(
+            [
+                *(SCUDO, "vault", "serve", "--listen", "127.0.0.1:0", "--cert", own["cert"]),
+                *("--key", own["key"], "--ca", certificates.cas, "--callers", callers),
+            ],
+            env=environment(home),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            path, address = (process.stdout.readline().strip() for _ in range(2))
+            files = certificates.files("bank")
+            elsewhere = environment(tmp_path) | {
+                "SCUDO_VAULT": address,
+                "SCUDO_VAULT_CERT": str(files["cert"]),
+                "SCUDO_VAULT_KEY": str(files["key"]),
+                "SCUDO_VAULT_CA": str(certificates.cas),
+            }
+            seen, sealed = (
+                subprocess.run(
+                    [SCUDO, "vault", command, "--json"],
+                    env=elsewhere,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=60,
+                )
+                for command in ("status", "seal")
+            )
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+            process.stdout.close()
+
+        assert Path(path).name == "vault"
+        assert json.loads(seen.stdout)["state"] == "sealed", seen.stderr
+        assert json.loads(sealed.stdout)["refused"] == "vault_forbidden"
 
     def test_is_needed_by_its_commands(self, home, shares):
         """Without a vault that runs, its commands say so."""

@@ -46,7 +46,7 @@ class Vaulted(Served):
     @contextlib.contextmanager
     def asked(self) -> Iterator[vault.VaultClient]:
         """The vault, asked as its keepers do."""
-        with vault.VaultClient(self.guard.socket, patience_s=10) as client:
+        with vault.VaultClient(self.guard.address, patience_s=10) as client:
             yield client
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -102,9 +102,9 @@ def serving(
 
     async def serve(guard: Guard) -> None:
         async with (
-            trust_in_vault(guard.socket) as trust,
+            trust_in_vault(guard.address) as trust,
             open_bank(running, home=settings.home, description="tests", trust=trust) as bank,
-            watched(bank, guard.socket) as watch,
+            watched(bank, guard.address) as watch,
             _office(bank, settings, trust, is_open=has_customers) as office,
         ):
             limits = Limits(drain_s=2)

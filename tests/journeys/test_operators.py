@@ -117,6 +117,31 @@ class TestOperator:
         time.sleep(1)
         assert clerk.log_in(device=1).status_code == 201
 
+    def test_gives_no_reason_that_is_somebodys_data(self, bureau, founders):
+        """Reasons stay in the log for ever: prose is none, nor a card number or an account."""
+        anna, bela = founders
+        clerk = bureau.hire(anna, "reasoned")
+        change = {"operator_id": clerk.id, "role": "viewer"}
+        waits = anna.propose("grant_role", **change).json()["id"]
+        shares = ["none"] * 2
+
+        for reason, code in (
+            ("4111111111111111", "reference_unfit"),
+            ("IT60X0542811101000000123456", "reference_unfit"),
+            ("because he asked", "body_invalid"),
+        ):
+            body = {"reason": reason}
+            proposal = {"kind": "grant_role", "change": change, **body}
+            said = (
+                anna.post("/v1/approvals", proposal),
+                bela.post(f"/v1/approvals/{waits}/rejection", body),
+                anna.post(f"/v1/operators/{clerk.id}/suspension", body),
+                anna.post(f"/v1/operators/{clerk.id}/recovery", body),
+                clerk.post("/v1/operator-emergencies", {"shares": shares, **body}),
+            )
+            assert [answer.json()["code"] for answer in said] == [code] * 5
+        assert bela.get(f"/v1/approvals/{waits}").json()["state"] == "pending"
+
     def test_logs_out(self, founders, bureau):
         """A session that is ended opens nothing; the others go on."""
         _, bela = founders

@@ -34,7 +34,7 @@ def run_job(bank, *, later_us=0):
     """Run the job once, as if so much time had passed."""
 
     async def run():
-        async with vault.AsyncVaultClient(bank.guard.socket, patience_s=10) as client:
+        async with vault.AsyncVaultClient(bank.guard.address, patience_s=10) as client:
             job = job_of(bank.bank, bank.settings, client.ask, now=lambda: now_us() + later_us)
             return await job.run()
 
@@ -308,7 +308,7 @@ running = RunningDatabase(Dsn(*sys.argv[2:]))
 
 async def main(guard):
     async with (
-        trust_in_vault(guard.socket) as trust,
+        trust_in_vault(guard.address) as trust,
         open_bank(running, home=settings.home, description="killed", trust=trust) as bank,
     ):
         while not bank.notary.stands:

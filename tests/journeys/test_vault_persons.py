@@ -149,6 +149,17 @@ class TestPerson:
         assert read(ada, customer, "totp_seed").json()["code"] == "body_invalid"
         assert read(ada, customer, "email", reason="Because I can").status_code == 400
 
+    @pytest.mark.parametrize("reason", ["4111111111111111", "it60x0542811101000000123456"])
+    def test_is_not_shown_for_a_reason_that_is_somebodys_data(self, ada, reason):
+        """A reason stands in the log for ever, so it is no card number and no account."""
+        customer = ada.customer()
+        put(ada, customer, **ADA)
+
+        said = [read(ada, customer, "email", reason=reason), erase(ada, customer, reason=reason)]
+
+        assert [answer.json()["code"] for answer in said] == ["reference_unfit"] * 2
+        assert read(ada, customer, "email").json()["fields"] == {"email": ADA["email"]}
+
 
 class TestScopes:
     @pytest.mark.parametrize(

@@ -286,14 +286,22 @@ class TestTexts:
             "\u202ebackwards",
         ],
     )
-    def test_that_mean_something_elsewhere_are_only_texts_here(self, attacker, text):
-        """What a language would obey is stored and shown as it came, in JSON."""
-        reference = f"{text} {MARK}"
-        made = attacker.http.post("/v1/customers", json={"reference": reference, "kind": "person"})
+    def test_that_mean_something_elsewhere_are_only_texts_here(self, attacker, banks_own, text):
+        """What a language would obey is kept and shown as it came, in JSON."""
+        message = f"{text} {MARK}"
+        order = {"amount_minor": 1, "currency": "EUR", "message": message}
+        order["debit_account_id"] = banks_own.account(funds=1)
+        order["credit_account_id"] = banks_own.account()
+        made = banks_own.post("/v1/payments", order)
+        why = {"purpose": "investigation", "reason": "case:1"}
 
-        found = attacker.http.get("/v1/customers", params={"reference": reference})
+        found = banks_own.post(f"/v1/payments/{made.json()['id']}/message/read", why)
 
-        assert made.status_code in {201, 409}
-        assert [one["reference"] for one in found.json()["items"]] == [reference]
+        assert made.status_code == 201
+        assert found.json()["message"] == message
         assert found.headers["content-type"] == "application/json"
         assert "set-cookie" not in found.headers
+        code = {"reference": message, "kind": "person"}
+        refused = attacker.http.post("/v1/customers", json=code)
+        assert (refused.status_code, refused.json()["code"]) == (422, "reference_unfit")
+        assert text not in refused.json()["detail"]

@@ -21,7 +21,7 @@ from tests.security.described import (
 )
 
 from scudo.fabric.settings import ORIGIN_DEFAULT
-from scudo.identity.customers.dpop import AHEAD_S, WINDOW_S
+from scudo.identity.dpop import AHEAD_S, WINDOW_S
 from scudo.simulation import DeviceKey, Phone
 
 #: Where the bank, a network or another person's purse stands: open to clients and no session.
@@ -101,7 +101,7 @@ def furnish(served, bank, customer):
     usual, stranger = bank.account(), bank.account()
     for _ in range(3):
         assert payment(phone, own, usual, 10_00)["status"] == "settled"
-    large = payment(phone, own, stranger, 1_000_00)
+    large = payment(phone, own, stranger, 1_000_00, message="for the boat")
     assert large["status"] == "challenged", large
     asked = step_up(phone, large["id"], 1_000_00, stranger)
     me = phone.get("/v1/me").json()

@@ -59,12 +59,14 @@ def objects_of(bank, customer: str, number: str) -> dict[str, str]:
     account = bank.account(customer, funds=10_000)
     order = {"account_id": account, "amount_minor": 10, "currency": "EUR"}
     payment = bank.post("/v1/card-authorisations", order).json()
+    sides = {"debit_account_id": account, "credit_account_id": bank.account(customer)}
+    worded = {"amount_minor": 10, "currency": "EUR", "message": "for the ferry", **sides}
     card = {"number": number, "expiry": "2030-01", "customer_id": customer}
     assert bank.http.put(f"/v1/customers/{customer}/person", json=PERSON).status_code == 200
     return {
         "cus": customer,
         "acc": account,
-        "pay": payment["id"],
+        "pay": _made(bank.post("/v1/payments", worded)),
         "dec": payment["decision_id"],
         "hld": payment["hold_id"],
         "jnl": bank.fund(account, 1).json()["id"],

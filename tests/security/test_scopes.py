@@ -22,6 +22,7 @@ OPEN = {
     "begin_recovery",
     "recover",
     "begin_log_in",
+    "begin_log_in_by_mail",
     "log_in_by_passkey",
     "log_in_by_password",
     "refresh_tokens",

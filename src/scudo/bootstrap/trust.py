@@ -10,6 +10,7 @@ from scudo.fabric import Tokeniser, Tokens, load_key
 from scudo.governance import KeyFiles, Signer, VaultSigner
 from scudo.vault import (
     OPERATIONAL_FILE,
+    Address,
     AsyncVaultClient,
     VaultClient,
     VaultTokens,
@@ -48,14 +49,14 @@ def trust_in_files(home: Path) -> Trust:
 
 
 @contextlib.asynccontextmanager
-async def trust_in_vault(socket: Path) -> AsyncIterator[Trust]:
-    """Ask the vault that answers at a socket; this process holds no key.
+async def trust_in_vault(address: Address) -> AsyncIterator[Trust]:
+    """Ask the vault that answers at an address; this process holds no key.
 
     Args:
-        socket: it need not answer yet, and may stop to: what needs it is refused meanwhile.
+        address: it need not answer yet, and may stop to: what needs it is refused meanwhile.
     """
-    async with AsyncVaultClient(socket) as client:
-        with VaultClient(socket) as for_signing:
+    async with AsyncVaultClient(address) as client:
+        with VaultClient(address) as for_signing:
             yield Trust(VaultTokens(client), VaultSigner(for_signing), client)
 
 

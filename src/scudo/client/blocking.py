@@ -863,6 +863,10 @@ class Client(Transport):
             "POST", f"/v1/sign-ups/{path_part(code_id)}/activation", answer=types.Tokens, body=body
         )
 
+    def begin_log_in_by_mail(self, body: types.NewSignUp) -> types.CodeSent:
+        """Ask for the code that a log-in by password needs too; it is mailed."""
+        return self._send("POST", "/v1/log-ins/codes", answer=types.CodeSent, body=body)
+
     def begin_recovery(self, body: types.NewSignUp) -> types.CodeSent:
         """Ask for the code that begins a recovery; it is mailed."""
         return self._send("POST", "/v1/recoveries", answer=types.CodeSent, body=body)

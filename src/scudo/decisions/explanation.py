@@ -32,6 +32,8 @@ _PASSING: Final = {
     Gate.RECOVERY: "The recovery",
     Gate.LIMIT_CHANGE: "The change of a limit",
     Gate.OPERATOR_ACT: "The operator's act",
+    Gate.FAILED_PROOF: "The proof that did not hold",
+    Gate.SESSION_ACT: "The act in a session",
 }
 _PASSED: Final = {
     Outcome.ALLOW: "was allowed.",

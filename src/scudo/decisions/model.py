@@ -23,6 +23,8 @@ class Gate(IntEnum):
     RECOVERY = 15
     LIMIT_CHANGE = 16
     OPERATOR_ACT = 17
+    FAILED_PROOF = 18
+    SESSION_ACT = 19
 
 
 #: Gates that money moves through; the others are passed by persons, and count apart.
@@ -70,6 +72,11 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
             degree; what old logs hold is finer.
         text_signals: bits of the vault's `TextSignal`; None: no text came with it.
         account_opened_at, customer_since, occurred_at: microseconds since 1970, UTC.
+        hour: of the day, UTC, when it was ordered; at gates of `PASSAGES`.
+
+    Attributes:
+        act: what is done at `SESSION_ACT`, as `identity` counts acts.
+        session: in which it is done.
 
     Invariant:
         every number lies strictly between -2**63 and 2**63; tokens are positive.
@@ -98,6 +105,9 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     customer_since: int | None = None
     occurred_at: int | None = None
     text_signals: int | None = None
+    act: int | None = None
+    session: int | None = None
+    hour: int | None = None
 
 
 class Degradation(IntEnum):

@@ -14,7 +14,9 @@ from scudo.decisions.model import PASSAGES, Gate, GateEvent, Outcome, Verdict, r
 from scudo.decisions.policy import Policy
 from scudo.fabric import Answer, Entry
 from scudo.governance import Asked, Ruling
+from scudo.kernel import SECOND_US
 
+_HOUR_US: Final = 3_600 * SECOND_US
 #: Obligations that a person of the bank discharges; a step-up is the asker's own.
 _BY_STAFF: Final = frozenset({Outcome.REVIEW, Outcome.HOLD})
 
@@ -46,11 +48,11 @@ class Passages:
         Returns:
             the decision's id, and the ruling.
         """
-        event = _event_of(asked)
         met = frozenset(Outcome(ruling) for ruling in discharged)
         number = entry.next_position
         # One entry may pass several gates: each decision is at the time of its own event.
         ordered_at = entry.ordered_at + number - entry.position
+        event = _event_of(asked, ordered_at=ordered_at)
         verdict = self._engine.decide(event, ordered_at=ordered_at, discharged=met)
         mark = self.state.mark()
         self._engine.record(event, verdict, ordered_at=ordered_at)
@@ -94,7 +96,7 @@ def _needs_eyes(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.BLOCK or not _BY_STAFF.isdisjoint(verdict.obligations)
 
 
-def _event_of(asked: Asked) -> GateEvent:
+def _event_of(asked: Asked, *, ordered_at: int) -> GateEvent:
     return GateEvent(
         Gate(asked.passage),
         amount_minor=0,
@@ -105,6 +107,9 @@ def _event_of(asked: Asked) -> GateEvent:
         ip=asked.network,
         country=asked.country,
         occurred_at=asked.occurred_at,
+        act=asked.act,
+        session=asked.session,
+        hour=ordered_at // _HOUR_US % 24,
     )
 
 

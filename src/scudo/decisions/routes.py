@@ -37,6 +37,7 @@ _SHOWN_AS: Final = {
     "device": Prefix.DEVICE,
     "ip": Prefix.NETWORK,
     "merchant": Prefix.MERCHANT,
+    "session": Prefix.SESSION,
 }
 _INSTANTS: Final = frozenset({"account_opened_at", "customer_since", "occurred_at"})
 

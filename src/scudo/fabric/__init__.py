@@ -73,6 +73,7 @@ from scudo.fabric.rows import (
     sized,
 )
 from scudo.fabric.stored import Chained, first_int8, read_images
+from scudo.fabric.tls import HopTls, ServerTls, TlsFiles, TlsUnfit, cause_of
 from scudo.fabric.tokeniser import Tokeniser, Tokens, load_key, token_from, token_message
 from scudo.fabric.touched import Touched
 from scudo.fabric.verification import Walk
@@ -103,6 +104,7 @@ __all__ = [
     "GapInLog",
     "Guarded",
     "Head",
+    "HopTls",
     "Int8Array",
     "Item",
     "Keeper",
@@ -120,6 +122,7 @@ __all__ = [
     "RowBroken",
     "SealedBatch",
     "Seen",
+    "ServerTls",
     "Store",
     "StoredLeaf",
     "Stretch",
@@ -127,6 +130,8 @@ __all__ = [
     "Take",
     "Tally",
     "TextArray",
+    "TlsFiles",
+    "TlsUnfit",
     "Tokeniser",
     "Tokens",
     "Touched",
@@ -138,6 +143,7 @@ __all__ = [
     "WriterFenced",
     "add_consumer",
     "ask_commands",
+    "cause_of",
     "find_batch",
     "find_record",
     "first_int8",

@@ -9,14 +9,27 @@ SCUDO_WITNESS        folder that remembers every signed head of the log, best on
 SCUDO_POSTGRES_USER  user that root runs the embedded PostgreSQL as (`postgres`, else `nobody`)
 SCUDO_VAULT_USER     user that root runs the vault as (`scudo-vault`, else `nobody` or `daemon`)
 SCUDO_VAULT_PEERS    further users who may ask the vault, by name, with commas between
+SCUDO_OWNER_DATABASE_URL  how `scudo init` reaches your PostgreSQL, as a login that may make roles;
+                     then the login of SCUDO_DATABASE_URL needs to make nothing, and the vault's
+                     data is closed to it (SCUDO_DATABASE_URL)
 SCUDO_VAULT_DATABASE_URL  how the vault reaches your PostgreSQL, as a login of its own in the role
                      scudo_vault (SCUDO_DATABASE_URL, taking that role)
+SCUDO_VAULT          where the vault is if not on this machine, as tls://host:port
+SCUDO_VAULT_LISTEN   where the vault waits for callers of the network too, as host:port
+SCUDO_VAULT_CERT     chain of certificates for the hop between bank and vault, PEM: the bank's own
+                     with SCUDO_VAULT, the vault's own with SCUDO_VAULT_LISTEN
+SCUDO_VAULT_KEY      its private key, PEM
+SCUDO_VAULT_CA       the CAs of that hop, PEM: a file, or a folder of files
+SCUDO_VAULT_CALLERS  list of who may ask the vault over the network, TOML; these four are read
+                     again when they change
 SCUDO_ERASURES       folder for the list of erased persons, outside the database and its backups
                      (`vault/erasures` in the home)
 SCUDO_AUDIT_HOURS    within how many hours the auditor recounts all that is stored (24)
 SCUDO_ORIGINS        origins of the pages that passkeys may be used on, with commas between
                      (`http://localhost:8420`)
 SCUDO_SMTP           mail server as host:port; without it mails are files in `mail` in the home
+SCUDO_NETWORKS       file of networks and their countries, lines like `192.0.2.0/24,CH`; read again
+                     when it changes; without it nobody knows countries
 SCUDO_PASSKEY_DOMAIN domain that passkeys are made for; they answer to no other, so it never
                      changes (the host of the first origin)
 SCUDO_ENVIRONMENT    `sandbox` or `production`: credentials of one fail in the other (sandbox)
@@ -58,11 +71,18 @@ class Settings:
 
     home: Path
     database_url: str | None = None
+    owner_database_url: str | None = None
     vault_database_url: str | None = None
     port: int = PORT_DEFAULT
     postgres_user: str | None = None
     vault_user: str | None = None
     vault_peers: tuple[str, ...] = ()
+    vault_at: tuple[str, int] | None = None
+    vault_listen: tuple[str, int] | None = None
+    vault_cert: Path | None = None
+    vault_key: Path | None = None
+    vault_ca: Path | None = None
+    vault_callers: Path | None = None
     erasures: Path | None = None
     witness: Path | None = None
     audit_hours: int = AUDIT_HOURS_DEFAULT
@@ -74,6 +94,7 @@ class Settings:
     tls_key: Path | None = None
     client_ca: Path | None = None
     mail_server: str | None = None
+    networks: Path | None = None
 
     @property
     def issuer_name(self) -> str:
@@ -96,18 +117,22 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     if url is not None and not url.startswith(_URL_SCHEMES):
         message = "SCUDO_DATABASE_URL does not begin with postgresql://."
         raise SettingInvalid(message)
+    if environment.get("SCUDO_OWNER_DATABASE_URL") and url is None:
+        message = "SCUDO_OWNER_DATABASE_URL is of use only with SCUDO_DATABASE_URL."
+        raise SettingInvalid(message)
     peers = environment.get("SCUDO_VAULT_PEERS") or ""
     erasures = environment.get("SCUDO_ERASURES")
-    witness = environment.get("SCUDO_WITNESS")
+    witness, networks = environment.get("SCUDO_WITNESS"), environment.get("SCUDO_NETWORKS")
     origins = _origins_from(environment.get("SCUDO_ORIGINS") or ORIGIN_DEFAULT)
     kind = environment.get("SCUDO_ENVIRONMENT") or "sandbox"
     if kind not in get_args(EnvironmentName):
         message = f"SCUDO_ENVIRONMENT is {kind!r}, which is neither sandbox nor production."
         raise SettingInvalid(message)
-    tls = _tls_from(environment)
+    tls, hop = _tls_from(environment), _hop_from(environment)
     return Settings(
         home=_home_from(environment, is_root=is_root),
         database_url=url,
+        owner_database_url=environment.get("SCUDO_OWNER_DATABASE_URL") or None,
         vault_database_url=environment.get("SCUDO_VAULT_DATABASE_URL") or None,
         port=_port_from(environment.get("SCUDO_PORT") or str(PORT_DEFAULT)),
         postgres_user=environment.get("SCUDO_POSTGRES_USER") or None,
@@ -118,12 +143,19 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         audit_hours=_hours_from(environment.get("SCUDO_AUDIT_HOURS") or str(AUDIT_HOURS_DEFAULT)),
         environment=cast("EnvironmentName", kind),
         issuer=environment.get("SCUDO_ISSUER") or None,
+        vault_at=_address_from(environment, "SCUDO_VAULT"),
+        vault_listen=_address_from(environment, "SCUDO_VAULT_LISTEN"),
+        vault_cert=hop.get("CERT"),
+        vault_key=hop.get("KEY"),
+        vault_ca=hop.get("CA"),
+        vault_callers=hop.get("CALLERS"),
         tls_cert=tls.get("tls_cert"),
         tls_key=tls.get("tls_key"),
         client_ca=tls.get("client_ca"),
         origins=origins,
         passkey_domain=_domain_from(environment.get("SCUDO_PASSKEY_DOMAIN"), origins),
         mail_server=environment.get("SCUDO_SMTP") or None,
+        networks=Path(networks).expanduser().absolute() if networks else None,
     )
 
 
@@ -178,6 +210,47 @@ def _tls_from(environment: Mapping[str, str]) -> dict[str, Path]:
         message = "SCUDO_CLIENT_CA is of use only with SCUDO_TLS_CERT and SCUDO_TLS_KEY."
         raise SettingInvalid(message)
     return paths
+
+
+def _hop_from(environment: Mapping[str, str]) -> dict[str, Path]:
+    """Read the files of the hop between bank and vault.
+
+    Raises:
+        SettingInvalid: one is missing, or is of no use.
+    """
+    named = {
+        name: environment.get(f"SCUDO_VAULT_{name}") for name in ("CERT", "KEY", "CA", "CALLERS")
+    }
+    paths = {name: Path(text).expanduser().absolute() for name, text in named.items() if text}
+    here, there = environment.get("SCUDO_VAULT_LISTEN"), environment.get("SCUDO_VAULT")
+    if here and there:
+        message = "SCUDO_VAULT_LISTEN is for the vault's machine, SCUDO_VAULT for the bank's."
+        raise SettingInvalid(message)
+    needed = {"CERT", "KEY", "CA"} if here or there else set()
+    needed |= {"CALLERS"} if here else set()
+    for name in sorted(needed ^ paths.keys()):
+        least = "SCUDO_VAULT_LISTEN" if name == "CALLERS" else "SCUDO_VAULT or SCUDO_VAULT_LISTEN"
+        message = f"SCUDO_VAULT_{name} and {least} are set together, or not at all."
+        raise SettingInvalid(message)
+    return paths
+
+
+def _address_from(environment: Mapping[str, str], name: str) -> tuple[str, int] | None:
+    """Read an address: `tls://host:port` of a vault, or `host:port` to wait at.
+
+    Raises:
+        SettingInvalid: it is none.
+    """
+    text = environment.get(name)
+    if not text:
+        return None
+    scheme = "tls://" if name == "SCUDO_VAULT" else ""
+    host, _, port = text.removeprefix(scheme).rpartition(":")
+    is_port = port.isascii() and port.isdecimal() and int(port) <= PORT_MAX
+    if not text.startswith(scheme) or not host or not is_port or set(host) & set("/@? "):
+        message = f"{name} is {text!r}, which is no address like {scheme}vault.example:8421."
+        raise SettingInvalid(message)
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _home_from(environment: Mapping[str, str], *, is_root: bool) -> Path:

@@ -22,6 +22,9 @@ class Passage(IntEnum):
     RECOVERY = 15
     LIMIT_CHANGE = 16
     OPERATOR_ACT = 17
+    #: Refused whatever the gate answers; it is asked so that what follows is judged by it.
+    FAILED_PROOF = 18
+    SESSION_ACT = 19
 
 
 class Ruling(IntEnum):
@@ -43,6 +46,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
         device, network: keyed tokens; None: not known.
         country: ISO 3166-1 number.
         occurred_at: microseconds; a claim of the sender.
+        act: at `SESSION_ACT`, what is about to be done, by the asking room's own count.
+        session: number of the session that it is done in.
     """
 
     passage: Passage
@@ -51,6 +56,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     network: int | None = None
     country: int | None = None
     occurred_at: int | None = None
+    act: int | None = None
+    session: int | None = None
 
 
 class Gates(Protocol):

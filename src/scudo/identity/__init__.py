@@ -9,10 +9,12 @@ from scudo.identity import (
     partners,
     passkeys,
     persons,
+    places,
     queries,
     routes,
 )
 from scudo.identity.commands import RegisterCustomer, Registry
+from scudo.identity.dpop import DeviceKey, Proofs
 from scudo.identity.model import SCOPES, Customer, CustomerKind
 from scudo.identity.persons import AskVault, PersonFacts
 from scudo.identity.relationships import RELATIONSHIP_KIND, EndRelationship, Relationships
@@ -25,9 +27,11 @@ __all__ = [
     "Clients",
     "Customer",
     "CustomerKind",
+    "DeviceKey",
     "EndRelationship",
     "IdentityStore",
     "PersonFacts",
+    "Proofs",
     "RegisterCustomer",
     "Registry",
     "Relationships",
@@ -40,6 +44,7 @@ __all__ = [
     "partners",
     "passkeys",
     "persons",
+    "places",
     "queries",
     "revoke_token",
     "routes",

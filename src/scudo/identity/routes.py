@@ -25,6 +25,8 @@ _TAG: Final = "identity"
 _CURSOR: Final = "c"
 
 CustomerIdText = Annotated[str, web.id_text(Prefix.CUSTOMER)]
+NewReference = Annotated[str, web.reference_text(shortest=1, longest=64)]
+#: What is looked up may be older than what is allowed today.
 Reference = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 ClientName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 #: ISO 3166-1 numeric code.
@@ -33,9 +35,9 @@ Kind = Literal["person", "business"]
 
 
 class NewCustomer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A customer to register; `reference` is yours, and no personal data."""
+    """A customer to register; `reference` is a code of yours, and no personal data."""
 
-    reference: Reference
+    reference: NewReference
     kind: Kind
     country: Country | None = None
 
@@ -98,8 +100,9 @@ class _Desk:
     async def register_customer(self, call: web.Call) -> web.Reply:
         body: NewCustomer = call.body
         kind = CustomerKind[body.kind.upper()]
+        reference = web.demand_reference(body.reference, field="reference")
         return await web.submitted(
-            self.submit, RegisterCustomer(body.reference, kind, body.country), call
+            self.submit, RegisterCustomer(reference, kind, body.country), call
         )
 
     async def get_customer(self, call: web.Call) -> web.Reply:
@@ -202,7 +205,7 @@ def _customer_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             handler=desk.register_customer,
             answers={201: CustomerBody},
             body=NewCustomer,
-            refusals=(CustomerReferenceTaken, *web.SUBMIT_REFUSALS),
+            refusals=(CustomerReferenceTaken, web.errors.ReferenceUnfit, *web.SUBMIT_REFUSALS),
             example=NewCustomer("customer-4711", "person", 756),
         ),
         web.Operation(

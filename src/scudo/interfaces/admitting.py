@@ -8,12 +8,13 @@ from typing import Final
 
 import structlog
 
+from scudo import identity
 from scudo.bootstrap import Bank, now_us
-from scudo.fabric import Answer, web
+from scudo.fabric import Answer, ServerTls, TlsFiles, web
 from scudo.fabric import settings as installation
 from scudo.governance import Act, RecordActs, Recorder
 from scudo.identity import partners
-from scudo.interfaces.http import Nonces, ServerTls, SignatureCheck, TlsFiles
+from scudo.interfaces.http import Nonces, SignatureCheck
 
 _log = structlog.get_logger("scudo.serving")
 _ISSUER: Final = "urn:scudo:sandbox"
@@ -28,14 +29,12 @@ class Site:
         issuer: what partners call this bank in assertions.
         tls: of the server; None: it speaks plain HTTP.
         clock: microseconds, for the life of tokens and signatures.
-        proofs: checks DPoP proofs; None: nobody does.
     """
 
     environment: partners.Environment = partners.Environment.SANDBOX
     issuer: str = _ISSUER
     tls: ServerTls | None = None
     clock: Callable[[], int] = now_us
-    proofs: partners.Proofs | None = None
 
     @classmethod
     def of(cls, settings: installation.Settings, *, tls: ServerTls | None) -> "Site":
@@ -68,9 +67,17 @@ def _is_loopback(host: str) -> bool:
 
 
 def partner_desk(
-    bank: Bank, site: Site, *, submit: web.Submit, record: Recorder
+    bank: Bank, site: Site, *, proofs: identity.Proofs, submit: web.Submit, record: Recorder
 ) -> partners.TokenDesk:
-    """Who gives partners their tokens, and lets them in by these."""
+    """Who gives partners their tokens, and lets them in by these.
+
+    Args:
+        bank: open.
+        site: for whom it works.
+        proofs: checks those of customers too, so that each is used once, whoever sent it.
+        submit: hands commands to the writer.
+        record: has acts in the log.
+    """
 
     def note(act: Act) -> None:
         bank.queue(RecordActs((act,))).add_done_callback(_tell_unrecorded)
@@ -80,7 +87,7 @@ def partner_desk(
         environment=site.environment,
         clock=site.clock,
         note=note,
-        proofs=site.proofs,
+        proofs=proofs,
     )
     return partners.TokenDesk(
         doorkeeper=door,

@@ -8,7 +8,7 @@ from scudo.bootstrap import Bank, now_us
 from scudo.fabric import Answer, Command, web
 from scudo.fabric import settings as environment
 from scudo.governance import Recorder
-from scudo.identity import customers, mail, passkeys
+from scudo.identity import customers, mail, passkeys, places
 from scudo.vault import AsyncVaultClient
 
 _log: Final = structlog.get_logger("scudo.serving")
@@ -28,6 +28,9 @@ def customers_office(
         settings: of the installation.
         record: has acts in the log before it returns.
         vault: keeps what is personal; without one it is in memory, and gone with the process.
+
+    Raises:
+        NetworksUnfit: if the installation's list of networks cannot be read.
     """
 
     async def submit(command: Command, call: web.Call) -> Answer:
@@ -46,6 +49,7 @@ def customers_office(
         persons = customers.VaultedPersons(
             bank.tokeniser, vault.ask, tell=bank.submit, record=record
         )
+    known = None if settings.networks is None else places.Places(settings.networks, now=now_us)
     ports = customers.Ports(
         submit=submit,
         tell=bank.submit,
@@ -56,5 +60,6 @@ def customers_office(
         mailer=mail.Mailer(deliver),
         party=passkeys.RelyingParty(settings.passkey_domain, "Scudo", settings.origins),
         origins=settings.origins,
+        country=None if known is None else known.country,
     )
     return customers.Office(bank.rooms.customers.store, ports)

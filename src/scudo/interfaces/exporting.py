@@ -165,7 +165,8 @@ class Exporter:
         if call.client.customer not in {None, number}:
             message = "there is no such customer"
             raise identity.errors.CustomerNotFound(message, field="customer_id")
-        return web.Reply(200, await self._export(number, call, call.query.reason))
+        reason = web.demand_reference(call.query.reason, field="reason")
+        return web.Reply(200, await self._export(number, call, reason))
 
     async def export_own(self, call: web.Call) -> web.Reply:
         """Answer customers themselves, once they have proven who they are a short while ago.
@@ -175,7 +176,7 @@ class Exporter:
             FreshProofNeeded: its proof is not good enough.
             CoolingOff: a recovery is young: it may be somebody else's.
         """
-        session = await self._office.judge(call)
+        session = await self._office.judge(call, customers.SessionAct.READ)
         now, terms = self._office.ports.now(), self._office.terms
         is_fresh = now - session.proven_at <= terms.fresh_us
         if not is_fresh or session.assurance < customers.Assurance.PASSWORD:
@@ -404,7 +405,7 @@ def operations(exporter: Exporter) -> tuple[web.Operation, ...]:
             answers={200: DataExport},
             path_types=path,
             query=ExportQuery,
-            refusals=(ids.IdMalformed, *common),
+            refusals=(ids.IdMalformed, web.errors.ReferenceUnfit, *common),
         ),
         web.Operation(
             method="GET",
@@ -416,9 +417,7 @@ def operations(exporter: Exporter) -> tuple[web.Operation, ...]:
             handler=exporter.export_own,
             answers={200: DataExport},
             refusals=(
-                customers.errors.SessionOver,
-                customers.errors.FreshProofNeeded,
-                customers.errors.CoolingOff,
+                *customers.GUARD_REFUSALS,
                 *customers.routes.SESSION_REFUSALS,
                 *common,
             ),

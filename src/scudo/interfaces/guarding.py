@@ -34,7 +34,7 @@ class Guard:
     """Sees that a vault answers for as long as the bank runs.
 
     Attributes:
-        socket: where it answers; stays the same when it is started again.
+        address: where it answers; stays the same when it is started again.
         is_development: whether its root lies in a file.
         starts: how often it was started.
     """
@@ -48,7 +48,7 @@ class Guard:
         self._process: vaulting.VaultProcess | None = None
         self.starts = 0
         self.is_development = False
-        self.socket = Path()
+        self.address: vault.Address = Path()
 
     @property
     def pid(self) -> int | None:
@@ -60,20 +60,33 @@ class Guard:
         """Start the vault, or find the one that runs; give a new one of a laptop its root.
 
         Raises:
-            VaultRefusal: it cannot start, and says why.
+            VaultRefusal: it cannot start, and says why; or, elsewhere, does not answer.
+            TlsUnfit: files of the hop to it cannot be used.
+            SettingInvalid: keys of this machine are not its keys yet.
         """
+        remote = vaulting.remote_of(self._settings)
+        if remote is not None:
+            self.address = remote
+            self._greet()
+            return
         try:
             self._start()
         except vault.VaultRunning:
             _log.info("the vault runs already, started by somebody else")
         noted = vaulting.socket_of(self._settings)
         assert noted is not None, "a vault that runs has noted where"
-        self.socket = noted
-        with vault.VaultClient(self.socket) as client:
+        self.address = noted
+        self._greet()
+        self._thread.start()
+
+    def _greet(self) -> None:
+        """See how it is, and say what people must know."""
+        with vault.VaultClient(self.address) as client:
             status = client.ask(vault.Status())
             # Nobody is asked for shares on a laptop. A bank on a database of its own is in
             # earnest: it waits for its keepers, and meanwhile keeps nobody's data.
-            if status.state == "new" and self._settings.database_url is None:
+            is_laptop = self._settings.database_url is None and isinstance(self.address, Path)
+            if status.state == "new" and is_laptop:
                 client.ask(vault.PrepareDevelopmentRoot())
                 client.ask(vault.CommitRoot())
                 status = client.ask(vault.Status())
@@ -85,7 +98,6 @@ class Guard:
             )
         elif status.state != "open":
             _log.warning("the vault is sealed: `scudo vault unseal`", state=status.state)
-        self._thread.start()
 
     def stop(self) -> None:
         """End the vault, if it is ours."""
@@ -130,7 +142,7 @@ class Guard:
             process.kill()
             self._process = None
             return True
-        with vault.VaultClient(self.socket, patience_s=0) as client:
+        with vault.VaultClient(self.address, patience_s=0) as client:
             while not self._ended.wait(1):
                 try:
                     client.ask(vault.Status())

@@ -6,20 +6,24 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from scudo.bootstrap import Bank
+from scudo.fabric import ServerTls
 from scudo.governance import flags
 from scudo.identity import partners
-from scudo.interfaces.http import ServerTls
 from scudo.interfaces.recounting import AuditorProcess
+from scudo.interfaces.watching import VaultWatch
 from scudo.kernel import SECOND_US
 
 
 class BankCollector(Collector):
     """Turns the conveyor's tally and the consumers' positions into metrics."""
 
-    def __init__(self, bank: Bank, auditor: AuditorProcess | None = None) -> None:
-        """Watch one bank, and the auditor beside it."""
+    def __init__(
+        self, bank: Bank, auditor: AuditorProcess | None = None, watch: VaultWatch | None = None
+    ) -> None:
+        """Watch one bank, the auditor beside it, and what is seen of its vault."""
         self._bank = bank
         self._auditor = auditor
+        self._watch = watch
 
     def collect(self) -> Iterator[Metric]:
         """Read everything once."""
@@ -58,6 +62,7 @@ class BankCollector(Collector):
         yield from self._callbacks()
         if self._auditor is not None:
             yield from self._recount(self._auditor)
+        yield from self._vault()
 
         controls = self._bank.rooms.controls
         degraded = GaugeMetricFamily(
@@ -75,6 +80,17 @@ class BankCollector(Collector):
             "Requests that the audit trail had no room for",
             value=self._bank.requests.lost,
         )
+
+    def _vault(self) -> Iterator[Metric]:
+        status = None if self._watch is None else self._watch.status
+        refused = CounterMetricFamily(
+            "scudo_vault_connections_refused",
+            "Connections of the network that the vault did not take or has ended",
+            labels=["cause"],
+        )
+        for cause, times in () if status is None else sorted(status.turned_away.items()):
+            refused.add_metric([cause], times)
+        yield refused
 
     def _callbacks(self) -> Iterator[Metric]:
         callbacks = self._bank.rooms.callbacks

@@ -8,7 +8,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, NoReturn
 
 import msgspec
@@ -45,7 +44,7 @@ from scudo.interfaces.recounting import AuditorProcess
 from scudo.interfaces.retaining import retained
 from scudo.interfaces.table import Ports, describe, room_operations
 from scudo.interfaces.watching import VaultWatch, watched
-from scudo.vault import AsyncVaultClient, VaultTexts, VaultUnavailable
+from scudo.vault import Address, AsyncVaultClient, VaultTexts, VaultUnavailable
 
 _log = structlog.get_logger("scudo.serving")
 _HOST: Final = "127.0.0.1"
@@ -72,13 +71,13 @@ def serve(
     site = Site.of(settings, tls=tls_of(settings, host))
     server = postgres.database_from(settings)
     with guarding.guarded(settings, server=server) as guard:
-        uvloop.run(_serve(settings, vault=guard.socket, site=site, announce=announce, host=host))
+        uvloop.run(_serve(settings, vault=guard.address, site=site, announce=announce, host=host))
 
 
 async def _serve(
     settings: environment.Settings,
     *,
-    vault: Path,
+    vault: Address,
     site: Site,
     announce: Callable[[str], None],
     host: str,
@@ -107,6 +106,7 @@ async def _serve(
         office = customers_office(
             bank, settings, record=functools.partial(_record, bank), vault=trust.vault
         )
+        await customers.recall_failures(office)
         served = application(
             bank,
             limits=limits,
@@ -192,9 +192,9 @@ def application(  # noqa: PLR0913 - one parameter per property
     site = site or Site()
     submit, record = functools.partial(_submit, bank), functools.partial(_record, bank)
     office = office or _laptop_office(bank, vault)
-    desk = partner_desk(bank, site, submit=submit, record=record)
+    desk = partner_desk(bank, site, proofs=office.proofs, submit=submit, record=record)
     registry = CollectorRegistry()
-    registry.register(BankCollector(bank, auditor))
+    registry.register(BankCollector(bank, auditor, watch))
     reader = flags.FlagReader(flags.FlagProvider(bank.rooms.flags))
     registry.register(EdgeCollector(site.tls, desk.doorkeeper, reader))
     system = System(

@@ -184,6 +184,7 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
     """List the operations that every bank serves, to be described and not called."""
     system = System(readiness=_no_checks, registry=CollectorRegistry(), asyncapi=b"{}")
     flagged, kept = flags.Flags(), retention.Retention(is_customer=_nobody)
+    office = _no_office()
     ports = Ports(
         submit=_no_writer,
         reads=_no_database,
@@ -206,13 +207,14 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
                 environment=partners.Environment.SANDBOX,
                 clock=lambda: 0,
                 note=lambda _act: None,
+                proofs=office.proofs,
             ),
             submit=_no_writer,
             record=_no_record,
             audience=frozenset(),
             tokens=Tokeniser(bytes(32)),
         ),
-        customers=_no_office(),
+        customers=office,
         flagged=flagged,
         flag_reader=flags.FlagReader(flags.FlagProvider(flagged)),
         retention=kept,

@@ -23,8 +23,8 @@ import structlog
 import uvloop
 
 from scudo import vault
-from scudo.bootstrap import SIGNING_KEYS, TOKEN_KEY
-from scudo.fabric import postgres, telemetry
+from scudo.bootstrap import SIGNING_KEYS, TOKEN_KEY, now_us
+from scudo.fabric import HopTls, TlsFiles, TlsUnfit, postgres, telemetry
 from scudo.fabric import settings as environment
 from scudo.kernel import Refusal
 
@@ -36,6 +36,17 @@ ERASURES: Final = "erasures"
 STARTS_WITHIN_S: Final = 60
 STOPS_WITHIN_S: Final = 10
 _REFUSED: Final = 3
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """Where the process waits for callers of the network, and the files that say who they are."""
+
+    host: str
+    port: int
+    certificate: str
+    key: str
+    ca: str
+    callers: str
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +62,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
         signing_seeds: that it signed with, oldest first.
         cached_age_us: how old keys in memory become; none for the usual age.
         reads_per_second: quotas in place of the usual ones, by purpose.
+        hop: where callers of the network come, if they may.
     """
 
     dsn: str
@@ -65,25 +77,36 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     signing_seeds: tuple[vault.SigningSeed, ...] = ()
     cached_age_us: int | None = None
     reads_per_second: dict[str, int] = {}
+    hop: Listening | None = None
 
     def __repr__(self) -> str:
         return "<Launch>"
 
 
 class _Told(msgspec.Struct, frozen=True):
-    """What the process says when it answers, or why it does not."""
+    """What the process says when it answers, or why it does not.
+
+    Attributes:
+        port: where it waits for callers of the network; 0: nowhere.
+    """
 
     refused: str | None = None
     message: str = ""
+    port: int = 0
 
 
 @dataclass(slots=True)
 class VaultProcess:
-    """A running vault."""
+    """A running vault.
+
+    Attributes:
+        port: where it waits for callers of the network; 0: nowhere.
+    """
 
     socket: Path
     user: int
     process: subprocess.Popen[bytes]
+    port: int = 0
 
     @property
     def pid(self) -> int:
@@ -156,15 +179,12 @@ def start(
         VaultRefusal: it cannot start, and says why.
         VaultFolderUnfit: a folder of the vault is not the vault's.
         SettingInvalid: a user who may ask does not exist.
+        TlsUnfit: files of the hop cannot be used.
     """
     folder = _own_folder(folder_of(settings), account)
     erasures = _own_folder(settings.erasures or folder / ERASURES, account)
-    users = [_peer(name) for name in settings.vault_peers]
-    guests = [
-        postgres.Account(name=user.pw_name, user_id=user.pw_uid, group_id=user.pw_gid)
-        for user in users
-    ]
-    place = postgres.place_socket(folder, account, guest=guests[0] if guests else None, name=SOCKET)
+    peers = [_peer(name) for name in settings.vault_peers]
+    place = postgres.place_socket(folder, account, guest=peers[0] if peers else None, name=SOCKET)
     former = _former_keys(settings.home)
     descriptors = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (folder, erasures)]
     try:
@@ -175,7 +195,7 @@ def start(
             socket=str(place / SOCKET),
             user=account.user_id,
             group=account.group_id,
-            callers=tuple({os.geteuid(), *(user.pw_uid for user in users)}),
+            callers=tuple({os.geteuid(), *(peer.user_id for peer in peers)}),
             keepers=(os.geteuid(),),
             token_key=next((path.read_bytes() for path in former if path.name == TOKEN_KEY), None),
             signing_seeds=tuple(
@@ -185,6 +205,7 @@ def start(
             ),
             cached_age_us=cached_age_us,
             reads_per_second=reads_per_second or {},
+            hop=_listening_of(settings),
         )
         process = subprocess.Popen(
             [sys.executable, "-I", "-m", "scudo.interfaces.vaulting"],
@@ -207,6 +228,50 @@ def start(
     return running
 
 
+def _listening_of(settings: environment.Settings) -> Listening | None:
+    if settings.vault_listen is None:
+        return None
+    files = (
+        settings.vault_cert,
+        settings.vault_key,
+        settings.vault_ca,
+        settings.vault_callers,
+    )
+    return Listening(*settings.vault_listen, *map(str, files))
+
+
+def remote_of(settings: environment.Settings) -> vault.RemoteVault | None:
+    """The vault beyond this machine; None: this bank's is here.
+
+    Raises:
+        SettingInvalid: this machine holds keys that a vault here must take over first.
+        TlsUnfit: files of the hop cannot be used.
+    """
+    if settings.vault_at is None:
+        return None
+    if _former_keys(settings.home):
+        message = (
+            f"SCUDO_VAULT names a vault elsewhere, and {settings.home} holds keys of before there"
+            " was one: start the bank once without it, then move the folder `vault`."
+        )
+        raise environment.SettingInvalid(message)
+    assert settings.vault_cert is not None, "settings are read together"
+    assert settings.vault_key is not None, "settings are read together"
+    files = TlsFiles(settings.vault_cert, settings.vault_key, settings.vault_ca)
+    tls = HopTls(files, side="client", protocol=vault.PROTOCOL, clock=now_us)
+    return vault.RemoteVault(*settings.vault_at, tls)
+
+
+def address_of(settings: environment.Settings) -> vault.Address | None:
+    """Where the vault of this bank answers; none if it never did.
+
+    Raises:
+        SettingInvalid: keys of this machine are in the way.
+        TlsUnfit: files of the hop cannot be used.
+    """
+    return remote_of(settings) or socket_of(settings)
+
+
 def _former_keys(home: Path) -> list[Path]:
     """Files of keys that a bank held itself before it had a vault; signing keys oldest first."""
     token_key = home / TOKEN_KEY
@@ -216,17 +281,18 @@ def _former_keys(home: Path) -> list[Path]:
     ]
 
 
-def _peer(name: str) -> pwd.struct_passwd:
+def _peer(name: str) -> postgres.Account:
     """A user who may ask.
 
     Raises:
         SettingInvalid: there is no such user.
     """
     try:
-        return pwd.getpwnam(name)
+        user = pwd.getpwnam(name)
     except KeyError as error:
         message = f"SCUDO_VAULT_PEERS names {name!r}, and there is no such user."
         raise environment.SettingInvalid(message) from error
+    return postgres.Account(name=user.pw_name, user_id=user.pw_uid, group_id=user.pw_gid)
 
 
 def _own_folder(path: Path, account: postgres.Account) -> Path:
@@ -251,6 +317,7 @@ def _demand_answering(running: VaultProcess, launch: Launch) -> None:
     Raises:
         VaultRefusal: it cannot.
         VaultUnavailable: it ended without a word.
+        TlsUnfit: it cannot use files of the hop.
     """
     process = running.process
     assert process.stdin is not None, "its standard input is a pipe"
@@ -262,14 +329,18 @@ def _demand_answering(running: VaultProcess, launch: Launch) -> None:
     told = msgspec.json.decode(line, type=_Told) if line else _Told("vault_unavailable")
     if told.refused is not None:
         running.kill()
+        if told.refused == TlsUnfit.code:
+            raise TlsUnfit(told.message)
         refusal = vault.REFUSALS.get(told.refused, vault.VaultUnavailable)
         raise refusal(told.message or "the vault's process ended as it began")
+    running.port = told.port
 
 
 def dsn_of(server: postgres.Server, settings: environment.Settings) -> str:
     """How the vault reaches the bank's database, which is started."""
-    own = server.start().vault
-    return settings.vault_database_url or own
+    if settings.vault_database_url is not None:
+        return postgres.in_role(settings.vault_database_url, postgres.VAULT)
+    return server.start().vault
 
 
 @contextlib.contextmanager
@@ -277,6 +348,17 @@ def running(settings: environment.Settings, *, server: postgres.Server) -> Itera
     """Run the vault beside a database that is started and migrated."""
     account = account_of(server, settings)
     process = start(settings, dsn=dsn_of(server, settings), account=account)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def running_alone(settings: environment.Settings, url: str) -> Iterator[VaultProcess]:
+    """Run the vault on a database that it knows by its own login only."""
+    server = postgres.ExternalServer(url)
+    process = start(settings, dsn=dsn_of(server, settings), account=account_of(server, settings))
     try:
         yield process
     finally:
@@ -324,11 +406,28 @@ async def _serve(launch: Launch) -> None:
         limits=vault.Limits(reads_per_second=launch.reads_per_second, **age),
     )
     peers = vault.Peers(frozenset(launch.callers), frozenset(launch.keepers))
-    async with vault.listening(custody, path=Path(launch.socket), peers=peers):
-        _say(_Told())
+    hop = None if launch.hop is None else _hop(launch.hop)
+    async with vault.listening(custody, path=Path(launch.socket), peers=peers, hop=hop):
+        _say(_Told(port=0 if hop is None else hop.port))
         _log.info("the vault answers", user=os.geteuid())
         await stop.wait()
         loop.remove_reader(sys.stdin.fileno())
+
+
+def _hop(told: Listening) -> vault.Hop:
+    """What waits for callers of the network.
+
+    Raises:
+        TlsUnfit: certificate, key or CAs cannot be used by the vault's user.
+        VaultCallersUnfit: nor can the list of callers.
+    """
+    files = TlsFiles(Path(told.certificate), Path(told.key), Path(told.ca))
+    return vault.Hop(
+        (told.host, told.port),
+        tls=HopTls(files, side="server", protocol=vault.PROTOCOL, clock=now_us),
+        callers=vault.CallerList(Path(told.callers)),
+        clock=now_us,
+    )
 
 
 def _say(told: _Told) -> None:

@@ -3,14 +3,21 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from scudo.bootstrap import Bank
 from scudo.kernel import Refusal
-from scudo.vault import AsyncVaultClient, NoteKeys, Status, StatusShown, VaultRefusal, keys_in_use
+from scudo.vault import (
+    Address,
+    AsyncVaultClient,
+    NoteKeys,
+    Status,
+    StatusShown,
+    VaultRefusal,
+    keys_in_use,
+)
 
 _log = structlog.get_logger("scudo.vault")
 
@@ -64,9 +71,9 @@ class VaultWatch:
 
 
 @contextlib.asynccontextmanager
-async def watched(bank: Bank, socket: Path) -> AsyncIterator[VaultWatch]:
+async def watched(bank: Bank, address: Address) -> AsyncIterator[VaultWatch]:
     """Watch the vault of an open bank; it was looked at once when this begins."""
-    async with AsyncVaultClient(socket, patience_s=0) as client:
+    async with AsyncVaultClient(address, patience_s=0) as client:
         watch = VaultWatch(bank, client)
         await watch.look()
         watching = asyncio.create_task(watch.run())

@@ -7,6 +7,7 @@ from scudo.kernel import ids
 from scudo.kernel.canonical import DIGEST_BYTES, GENESIS, chain, leaf, merkle_root
 from scudo.kernel.detection import find_in_text, find_in_value, hide_cards
 from scudo.kernel.ids import Prefix
+from scudo.kernel.iso3166 import COUNTRIES
 from scudo.kernel.money import (
     MINOR_MAX,
     AmountOutOfRange,
@@ -35,6 +36,7 @@ from scudo.kernel.time import (
 )
 
 __all__ = [
+    "COUNTRIES",
     "DAY_US",
     "DIGEST_BYTES",
     "GENESIS",

@@ -19,7 +19,20 @@ _NETWORK: Final = re.compile(
     r"3[457]|4|5[0-8]|6011|6[23457]|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720"
 )
 _CARD: Final = re.compile(r"(?<![\w.+-])\d(?:[ -]?\d){12,18}(?![\w.-]*\w)")
-_IBAN: Final = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?!\w)")
+_IBAN: Final = re.compile(r"(?<![\w-])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![\w-]*\w)")
+#: How many signs an IBAN has, by country; without it some ids in hexadecimal would be one.
+#: Source: SWIFT, IBAN Registry (ISO 13616-2).
+_IBAN_SIGNS: Final = {
+    country: int(signs)
+    for signs, countries in {
+        "15": "NO", "16": "BE", "18": "DK FI FK FO GL NL SD", "19": "MK SI",
+        "20": "AT BA EE KZ LT LU MN XK", "21": "CH HR LI LV", "22": "BG BH CR DE GB GE IE ME RS VA",
+        "23": "AE GI IL IQ OM SO TL", "24": "AD CZ ES MD PK RO SA SE SK TN VG", "25": "LY PT ST",
+        "26": "IS TR", "27": "BI DJ FR GR IT MC MR SM", "28": "AL AZ BY CY DO GT HU LB NI PL SV",
+        "29": "BR EG PS QA UA", "30": "JO KW MU YE", "31": "MT SC", "32": "LC", "33": "RU",
+    }.items()
+    for country in countries.split()
+}  # fmt: skip
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}")
 _PHONE: Final = re.compile(r"(?<![\w+])\+[1-9](?:[ ()/-]?\d){7,14}(?!\w)")
 _LAST_DIGITS: Final = 4
@@ -54,7 +67,7 @@ def find_in_text(text: str) -> Iterator[str]:
         if _is_card(digits):
             yield "card"
     for match in _IBAN.finditer(text):
-        if _is_iban(match.group().replace(" ", "")):
+        if _begins_with_iban(match.group()):
             yield "iban"
     for kind, pattern in (("email", _EMAIL), ("phone", _PHONE)):
         for _ in pattern.finditer(text):
@@ -125,11 +138,16 @@ def _is_card(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _is_iban(text: str) -> bool:
-    """Whether a text is an account number with right check digits.
+def _begins_with_iban(text: str) -> bool:
+    """Whether the first words of a text are an account number: of its length, rightly checked.
 
     Source:
         ISO 13616-1 and ISO/IEC 7064 (MOD 97-10).
     """
-    turned = text[4:] + text[:4]
-    return int("".join(str(int(letter, 36)) for letter in turned)) % 97 == 1
+    signs, joined = _IBAN_SIGNS.get(text[:2]), ""
+    for word in text.split(" "):
+        joined += word.replace("-", "")
+        if len(joined) == signs:
+            turned = joined[4:] + joined[:4]
+            return int("".join(str(int(letter, 36)) for letter in turned)) % 97 == 1
+    return False

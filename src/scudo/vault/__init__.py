@@ -11,6 +11,7 @@ for which purposes, is declared in `model`.
 
 from scudo.vault import errors, events
 from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, TextKept, Why
+from scudo.vault.callers import CallerList
 from scudo.vault.client import AsyncVaultClient, VaultClient
 from scudo.vault.custody import Clock, Custody, Limits
 from scudo.vault.database import Database
@@ -37,6 +38,8 @@ from scudo.vault.keystore import (
     SigningSeed,
 )
 from scudo.vault.model import FIELDS, DataClass
+from scudo.vault.network import Hop
+from scudo.vault.reaching import PROTOCOL, Address, RemoteVault
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.server import Peers, listening
 from scudo.vault.texts import TextSignal, VaultTexts
@@ -81,10 +84,13 @@ __all__ = [
     "FIELDS",
     "ML_DSA_65",
     "OPERATIONAL_FILE",
+    "PROTOCOL",
     "REFUSALS",
     "ROOT_FILE",
     "TEXT_CHARACTERS_MAX",
+    "Address",
     "AsyncVaultClient",
+    "CallerList",
     "Clock",
     "CommitRoot",
     "CountKept",
@@ -101,6 +107,7 @@ __all__ = [
     "Folder",
     "ForgetCards",
     "ForgetReads",
+    "Hop",
     "KeepTexts",
     "KeyKeeper",
     "KeyStore",
@@ -118,6 +125,7 @@ __all__ = [
     "ReadCard",
     "ReadFields",
     "ReadText",
+    "RemoteVault",
     "Request",
     "RootPresent",
     "RotateOperational",

@@ -89,6 +89,7 @@ class StatusShown(Answer, frozen=True, tag=True):
         cached_keys: person keys in memory.
         refused: how many reads went beyond the quota of each purpose.
         user: operating-system user of the process.
+        turned_away: connections of the network that were not taken or were ended, by cause.
     """
 
     state: str
@@ -103,6 +104,7 @@ class StatusShown(Answer, frozen=True, tag=True):
     cached_keys: int
     refused: dict[str, int]
     user: int
+    turned_away: dict[str, int] = {}
 
 
 class Tokens(Answer, frozen=True, tag=True):

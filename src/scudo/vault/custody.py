@@ -1,6 +1,7 @@
 """The vault itself: every request to whom it concerns, allowed, counted, and answered."""
 
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -10,11 +11,13 @@ import structlog
 
 from scudo.kernel import Refusal, instant
 from scudo.vault import answers, wire
+from scudo.vault.callers import SIGN, TOKENISE, Asker
 from scudo.vault.cards import Cards
 from scudo.vault.database import Connection, Database
 from scudo.vault.erasures import Erasure, Erasures
 from scudo.vault.errors import (
     CiphertextBroken,
+    VaultDatabaseUnreachable,
     VaultDefect,
     VaultForbidden,
     VaultRefusal,
@@ -53,8 +56,6 @@ TOKENS_PER_SECOND: Final = 100_000
 SIGNATURES_PER_SECOND: Final = 100
 #: Texts that are kept: some times what the fastest payments between people bring.
 TEXTS_PER_SECOND: Final = 10_000
-_TOKENISE: Final = "tokenise"
-_SIGN: Final = "sign"
 _KEEP_TEXTS: Final = "keep_texts"
 #: Keys that one step of the sweep in the background moves.
 SWEPT_AT_ONCE: Final = 200
@@ -116,8 +117,10 @@ class Custody:
         self._erasures = erasures
         self._clock = clock
         self._cache = KeyCache(size=limits.cached_keys, age_us=limits.cached_age_us)
+        #: Connections of the network that were not taken or were ended, by cause.
+        self.turned_away: Counter[str] = Counter()
         per_second = {name: one.reads_per_second for name, one in PURPOSES.items()}
-        per_second |= {_TOKENISE: TOKENS_PER_SECOND, _SIGN: SIGNATURES_PER_SECOND}
+        per_second |= {TOKENISE: TOKENS_PER_SECOND, SIGN: SIGNATURES_PER_SECOND}
         per_second[_KEEP_TEXTS] = TEXTS_PER_SECOND
         self._quotas = Quotas({**per_second, **(limits.reads_per_second or {})})
         self._ring = Ring(database, folder)
@@ -162,10 +165,21 @@ class Custody:
         """Replay what was erased, look what keys there are; only then may anybody ask.
 
         Raises:
-            VaultUnavailable: the database does not answer.
+            VaultDatabaseUnreachable: the database does not answer, or is not the bank's.
         """
-        async with self._database.connection() as connection:
-            await self._erasures.export_missing(connection)
+        try:
+            async with self._database.connection() as connection:
+                await self._erasures.export_missing(connection)
+        except VaultUnavailable as unavailable:
+            # Nobody's data was asked for yet: what the database says is of the connection.
+            message = f"{unavailable.message}: {unavailable.__cause__}"
+            raise VaultDatabaseUnreachable(message) from unavailable
+        except psycopg.errors.UndefinedTable as error:
+            message = "the vault's database holds no bank"
+            raise VaultDatabaseUnreachable(message) from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            message = "the vault's login is not in the role scudo_vault, or there is no bank"
+            raise VaultDatabaseUnreachable(message) from error
 
     async def _attend(self, connection: Connection) -> None:
         """Bring a database that may be an older one up to what we know."""
@@ -190,11 +204,10 @@ class Custody:
         moved, left = await self._ring.sweep(SWEPT_AT_ONCE)
         return bool(moved or left)
 
-    async def answer(self, request: wire.AnyRequest, *, is_keeper: bool) -> answers.Answer:
+    async def answer(self, request: wire.AnyRequest, *, asker: Asker) -> answers.Answer:
         """Answer one request; every "no" is an answer too."""
-        if request.is_for_keepers and not is_keeper:
-            return self._refused(request, VaultForbidden("only keepers of the vault may do this"))
         try:
+            asker.demand(request, now=self._clock.monotonic_us())
             return await self._handlers[type(request)](request)
         except Refusal as refusal:
             return self._refused(request, refusal)
@@ -238,18 +251,19 @@ class Custody:
             cached_keys=len(self._cache),
             refused=dict(self._quotas.refused),
             user=os.geteuid(),
+            turned_away=dict(self.turned_away),
         )
 
     # ---- operational keys: also while sealed
 
     async def _tokenise(self, request: wire.Tokenise) -> answers.Tokens:
-        self._count(_TOKENISE, len(request.values))
+        self._count(TOKENISE, len(request.values))
         version = request.version or self._keys.token_version
         tokens = self._persons.tokens(request.kind, request.values, version=version)
         return answers.Tokens(version, tokens)
 
     async def _tokenise_all(self, request: wire.TokeniseAll) -> answers.Tokens:
-        self._count(_TOKENISE, sum(map(len, request.named.values())))
+        self._count(TOKENISE, sum(map(len, request.named.values())))
         tokens = [
             token
             for kind, values in request.named.items()
@@ -258,7 +272,7 @@ class Custody:
         return answers.Tokens(self._keys.token_version, tuple(tokens))
 
     async def _sign(self, request: wire.Sign) -> answers.Signature:
-        self._count(_SIGN, 1)
+        self._count(SIGN, 1)
         return self._keys.sign(request.algorithm, request.data, key_id=request.key_id)
 
     async def _list_signing_keys(self, _request: wire.ListSigningKeys) -> answers.SigningKeys:
@@ -320,7 +334,7 @@ class Custody:
     # ---- texts of payments
 
     async def _keep_texts(self, request: wire.KeepTexts) -> answers.TextsKept:
-        self._count(_TOKENISE, len(request.named))
+        self._count(TOKENISE, len(request.named))
         self._count(_KEEP_TEXTS, len(request.texts))
         tokens = [
             token for kind, value in request.named for token in self._persons.tokens(kind, (value,))

@@ -3,6 +3,7 @@
 Refusal
 ├── VaultUnavailable, VaultSealed, VaultQuota      it cannot, or will not, answer now
 ├── VaultForbidden, VaultRequestMalformed          who asks may not, or asks what cannot be read
+├── VaultCallerUnknown, VaultCallerRevoked, VaultBusy    a connection of the network is not taken
 ├── FieldUndeclared, FieldValueUnfit, CardNumberInvalid, KeyUnknown    there is no such thing
 ├── PersonNotFound, PersonErased, TextNotFound, CardNotFound, CardTaken
 ├── CiphertextBroken                               what is stored was changed or moved
@@ -10,6 +11,8 @@ Refusal
 ├── ShareMalformed, ShareForeign, ShareRepeated, KeeperRepeated, SharesUnfit
 ├── VaultNotSealed, VaultNotInitialised, RootPresent, RootNotPrepared
 ├── VaultRunning, VaultFolderUnfit                 the process cannot start
+├── VaultCallersUnfit, VaultAddressUnfit           nor answer on the network
+├── VaultDatabaseUnreachable                       nor begin: its database does not answer
 └── VaultDefect                                    a bug, of which nothing else is said
 """
 
@@ -57,6 +60,31 @@ class VaultForbidden(VaultRefusal):
     code = "vault_forbidden"
     kind = "forbidden"
     next_step = "Name the purpose that this is for, or ask as a user who may."
+
+
+class VaultCallerUnknown(VaultRefusal):
+    """A certificate was believed, and none of its names is in the vault's list of callers."""
+
+    code = "vault_caller_unknown"
+    kind = "forbidden"
+    next_step = "Put a name of the certificate into the list of callers on the vault's machine."
+
+
+class VaultCallerRevoked(VaultRefusal):
+    """The list of callers says that this certificate is good no more."""
+
+    code = "vault_caller_revoked"
+    kind = "forbidden"
+    next_step = "Give this caller a new key and certificate."
+
+
+class VaultBusy(VaultRefusal):
+    """This caller has as many connections as it may have."""
+
+    code = "vault_busy"
+    kind = "unavailable"
+    retryable = True
+    next_step = "Close connections that are not used."
 
 
 class VaultRequestMalformed(VaultRefusal):
@@ -239,6 +267,34 @@ class VaultFolderUnfit(VaultRefusal):
     code = "vault_folder_unfit"
     kind = "conflict"
     next_step = "Restore the file that is named from its copy; nothing was changed."
+
+
+class VaultCallersUnfit(VaultRefusal):
+    """The list of callers cannot be read, or allows what there is not."""
+
+    code = "vault_callers_unfit"
+    kind = "conflict"
+    next_step = "Correct the list that SCUDO_VAULT_CALLERS names; the vault's user must read it."
+
+
+class VaultAddressUnfit(VaultRefusal):
+    """The vault cannot wait for connections at the address that it was told."""
+
+    code = "vault_address_unfit"
+    kind = "conflict"
+    next_step = "Name a free port above 1023 of an address of this machine in SCUDO_VAULT_LISTEN."
+
+
+class VaultDatabaseUnreachable(VaultRefusal):
+    """The vault cannot begin: its database does not answer, or does not let it in."""
+
+    code = "vault_database_unreachable"
+    kind = "unavailable"
+    retryable = True
+    next_step = (
+        "Check SCUDO_VAULT_DATABASE_URL (the vault's user reads its files), and that `scudo init`"
+        " has made the bank."
+    )
 
 
 class VaultDefect(VaultRefusal):

@@ -1,4 +1,4 @@
-"""The socket: who may ask, how much at once, and frames that are read with suspicion."""
+"""The socket: who may ask on this machine, and how many at once; and the life of the vault."""
 
 import asyncio
 import contextlib
@@ -8,21 +8,20 @@ import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-import msgspec
 import structlog
 
 from scudo.kernel import Refusal
-from scudo.vault.answers import Answer, Refused
+from scudo.vault.callers import Asker
+from scudo.vault.connection import Connection
 from scudo.vault.custody import Custody
-from scudo.vault.errors import VaultForbidden, VaultRequestMalformed
-from scudo.vault.wire import FRAME_BYTES_MAX, LENGTH, Answered, framed, read_asked, read_request
+from scudo.vault.errors import VaultForbidden
+from scudo.vault.network import Hop
 
 _log = structlog.get_logger("scudo.vault")
 
 CALLERS_MAX: Final = 256
-IN_FLIGHT_MAX: Final = 64
 _BACKLOG: Final = 128
 #: unix(7): `struct ucred` is process, user and group.
 _PEER: Final = struct.Struct("3i")
@@ -44,164 +43,82 @@ class Peers:
 
 
 class _Door:
-    """What all connections share."""
+    """What connections of this machine share."""
 
     def __init__(self, custody: Custody, peers: Peers) -> None:
         self.custody = custody
         self.peers = peers
-        self.open: set[_Caller] = set()
+        self.open: set[_Local] = set()
+        self.keeper = Asker(is_keeper=True)
+        self.caller = Asker(is_keeper=False)
 
 
-class _Caller(asyncio.Protocol):
-    """One connection."""
+class _Local(Connection):
+    """A connection of this machine."""
 
     def __init__(self, door: _Door) -> None:
+        super().__init__(door.custody)
         self._door = door
-        self._transport: asyncio.Transport | None = None
-        self._read = bytearray()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self._is_keeper = False
-        self._is_paused = False
-        self._is_slow = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask the kernel who it is, and let nobody else in."""
-        # Transports of other event loops do not inherit from asyncio's.
-        stream = self._transport = cast("asyncio.Transport", transport)
-        credentials = stream.get_extra_info("socket").getsockopt(
+    def admit(self, transport: asyncio.Transport) -> Asker | None:
+        """Ask the kernel who it is."""
+        credentials = transport.get_extra_info("socket").getsockopt(
             socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size
         )
         process, user, _ = _PEER.unpack(credentials)
-        peers = self._door.peers
-        if user not in peers.callers | peers.keepers or len(self._door.open) >= CALLERS_MAX:
+        door = self._door
+        if user not in door.peers.callers | door.peers.keepers or len(door.open) >= CALLERS_MAX:
             _log.warning("a connection was refused", user=user, process=process)
-            self._say(0, _refused(VaultForbidden("this user may not ask the vault")))
-            stream.close()
-            return
-        self._is_keeper = user in peers.keepers
-        self._door.open.add(self)
+            self.refuse(VaultForbidden("this user may not ask the vault"))
+            return None
+        door.open.add(self)
+        return door.keeper if user in door.peers.keepers else door.caller
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of the protocol
-        """Forget it; what is under way is done, and answered to nobody."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        super().connection_lost(exc)
         self._door.open.discard(self)
-        self._transport = None
-
-    def pause_writing(self) -> None:
-        """Read no more of one who does not read."""
-        self._is_slow = True
-        self._pause()
-
-    def resume_writing(self) -> None:
-        """Read on."""
-        self._is_slow = False
-        self._resume()
-
-    def data_received(self, data: bytes) -> None:
-        """Take the frames that are complete."""
-        self._read += data
-        self._take()
-
-    def abandon(self) -> None:
-        """Close the connection, whatever is under way."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _take(self) -> None:
-        while not self._is_paused and self in self._door.open and len(self._read) >= LENGTH.size:
-            (size,) = LENGTH.unpack_from(self._read)
-            if not 0 < size <= FRAME_BYTES_MAX:
-                self._refuse_frame()
-                return
-            end = LENGTH.size + size
-            if len(self._read) < end:
-                return
-            frame = bytes(self._read[LENGTH.size : end])
-            del self._read[:end]
-            try:
-                asked = read_asked(frame)
-            except msgspec.MsgspecError:
-                self._refuse_frame()
-                return
-            task = asyncio.create_task(self._answer(asked.number, asked.request))
-            self.tasks.add(task)
-            task.add_done_callback(self._answered)
-            if len(self.tasks) >= IN_FLIGHT_MAX:
-                self._pause()
-
-    def _refuse_frame(self) -> None:
-        """Say no, and trust nothing that follows."""
-        self._read.clear()
-        self._door.open.discard(self)
-        self._say(0, _refused(VaultRequestMalformed("this is no frame of the vault's client")))
-        if self._transport is not None:
-            self._transport.close()
-
-    async def _answer(self, number: int, raw: msgspec.Raw) -> None:
-        try:
-            request = read_request(raw)
-        except msgspec.MsgspecError:
-            # What the decoder says would quote what was sent.
-            self._say(number, _refused(VaultRequestMalformed("this is no request of the vault's")))
-            return
-        self._say(number, await self._door.custody.answer(request, is_keeper=self._is_keeper))
-
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        if self._is_paused and len(self.tasks) < IN_FLIGHT_MAX // 2:
-            self._resume()
-
-    def _say(self, number: int, answer: Answer) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(framed(Answered(number, answer)))  # type: ignore[arg-type] # every answer is one of AnyAnswer
-
-    def _pause(self) -> None:
-        if not self._is_paused and self._transport is not None:
-            self._is_paused = True
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        may_go_on = not self._is_slow and len(self.tasks) < IN_FLIGHT_MAX
-        if self._is_paused and may_go_on and self._transport is not None:
-            self._is_paused = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
-            self._take()
-
-
-def _refused(refusal: Refusal) -> Refused:
-    return Refused(refusal.code, refusal.message, refusal.field)
 
 
 @contextlib.asynccontextmanager
-async def listening(custody: Custody, *, path: Path, peers: Peers) -> AsyncIterator[None]:
+async def listening(
+    custody: Custody, *, path: Path, peers: Peers, hop: Hop | None = None
+) -> AsyncIterator[None]:
     """Open the vault and answer on a socket; at the end, what is under way is answered first.
 
     Args:
         custody: the vault; what was erased is replayed before the socket opens.
         path: of the socket, in a folder that only the bank's users can enter.
         peers: who may ask.
+        hop: answers callers of the network too.
 
     Raises:
-        VaultUnavailable: the database does not answer.
+        VaultDatabaseUnreachable: the database does not answer.
+        VaultAddressUnfit: nobody can listen at the hop's address.
     """
     await custody.open()
     place = str(path)
     door = _Door(custody, peers)
     loop = asyncio.get_running_loop()
     _remove(place)
-    server = await loop.create_unix_server(lambda: _Caller(door), place, backlog=_BACKLOG)
+    if hop is not None:
+        hop.listen(custody)
+    server = await loop.create_unix_server(lambda: _Local(door), place, backlog=_BACKLOG)
     # The folder keeps others out, and the kernel says who they are.
     os.chmod(place, 0o666)  # noqa: PTH101, S103 - see above
-    keeping = [asyncio.create_task(_tick(custody)), asyncio.create_task(_sweep(custody))]
+    keeping = [asyncio.create_task(_tick(custody, hop)), asyncio.create_task(_sweep(custody))]
     try:
         yield
     finally:
         server.close()
         _remove(place)
-        under_way = [task for caller in door.open for task in caller.tasks]
+        if hop is not None:
+            hop.close()
+        callers = [*door.open, *(() if hop is None else hop.open)]
+        under_way = [task for caller in callers for task in caller.tasks]
         if under_way:
             await asyncio.wait(under_way, timeout=_TICK_S)
-        for caller in tuple(door.open):
+        for caller in callers:
             caller.abandon()
         for task in keeping:
             task.cancel()
@@ -214,10 +131,12 @@ def _remove(place: str) -> None:
         os.unlink(place)  # noqa: PTH108 - pathlib is not for event loops
 
 
-async def _tick(custody: Custody) -> None:
+async def _tick(custody: Custody, hop: Hop | None) -> None:
     while True:
         await asyncio.sleep(_TICK_S)
         custody.tick()
+        if hop is not None:
+            hop.tick()
 
 
 async def _sweep(custody: Custody) -> None:

@@ -134,7 +134,7 @@ def served(server: Dsn, template: str, tmp_path_factory: Any) -> Iterator[Served
 
     async def serve() -> None:
         async with (
-            trust_in_vault(guard.socket) as trust,
+            trust_in_vault(guard.address) as trust,
             open_bank(database, home=home, description="tests", trust=trust) as bank,
         ):
             limits = Limits(drain_s=2)

@@ -65,6 +65,61 @@ class TestCustomers:
         assert refused.json()["field"] == "reference"
 
 
+#: What no code is, and what looks like somebody's data.
+PROSE = [
+    "for Anna Rossi",
+    "anna.rossi@example.org",
+    "+39061234567",
+    "caf\u00e9",
+    "a\u200bb",
+    "4111111111111111",
+    "4111-1111-1111-1111",
+    "card:4111_1111_1111_1111",
+    "order/378282246310005",
+    "IT60X0542811101000000123456",
+    "ch93-0076-2011-6238-5295-7",
+    "ch93.0076.2011.6238.5295.7",
+]
+CODES = ["crm-4711", f"{uuid.uuid4()}", "2026/11:0001_A.b", "4111111111111112", "x"]
+
+
+class TestReferences:
+    @pytest.mark.parametrize("text", PROSE)
+    @pytest.mark.parametrize("place", ["customer", "journal", "bulk", "release"])
+    def test_are_codes_and_nobodys_data(self, teller, place, text):
+        """What would stand in the log for ever is refused by one code, wherever it is sent."""
+        account = teller.account()
+        post = {"kind": "post", "amount_minor": 5, "currency": "EUR", "credit_account_id": account}
+        journal = {"mandate": "funding", "movements": [post], "reference": text}
+        item = {"idempotency_key": f"{uuid.uuid4()}", "journal": journal}
+
+        answer = {
+            "customer": lambda: teller.post("/v1/customers", {"reference": text, "kind": "person"}),
+            "journal": lambda: teller.post("/v1/journals", journal),
+            "bulk": lambda: teller.post("/v1/journals/bulk", {"items": [item]}),
+            "release": lambda: teller.post(
+                "/v1/payments/pay_0000000000000001/release", {"reason_code": text}
+            ),
+        }[place]()
+
+        problem = answer.json()["results"][0]["body"] if place == "bulk" else answer.json()
+        assert (problem["status"], problem["code"]) == (422, "reference_unfit")
+        assert problem["field"] == ("reason_code" if place == "release" else "reference")
+        assert text not in problem["detail"]
+        assert teller.balance(account) == (0, 0, 0)
+
+    @pytest.mark.parametrize("text", CODES)
+    def test_may_be_any_code(self, teller, text):
+        """Letters, digits and a few signs, also many digits that are no card number."""
+        account = teller.account()
+        post = {"kind": "post", "amount_minor": 5, "currency": "EUR", "credit_account_id": account}
+        journal = {"mandate": "funding", "movements": [post], "reference": text}
+
+        assert teller.post("/v1/journals", journal).status_code == 201
+        made = teller.post("/v1/customers", {"reference": f"{text}/{account}", "kind": "person"})
+        assert made.status_code == 201
+
+
 class TestAccounts:
     def test_show_their_balance_and_how_it_came(self, teller):
         """Funding and payment are in the balance, and in the transactions behind it."""

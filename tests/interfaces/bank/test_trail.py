@@ -12,7 +12,7 @@ from scudo.governance import Act, RecordActs
 from scudo.kernel import Prefix, ids, rfc3339
 
 OPERATOR, CUSTOMER = 0x7A01, 0x7B01
-SOMEBODY = "Aurelia Montefiore-Ödegård"
+SOMEBODY = "Aurelia.Montefiore-Oedegard"
 CARD = "4539578763621486"
 
 

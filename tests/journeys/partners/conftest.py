@@ -20,9 +20,10 @@ from tests.journeys.partners.partnership import Partnership, thumbprint_of
 from tests.rooms.identity.signing import Signer
 
 from scudo.bootstrap import Bank, now_us, open_bank
+from scudo.fabric import ServerTls, TlsFiles
 from scudo.identity import SCOPES, issue_token, partners
 from scudo.interfaces.admitting import Site
-from scudo.interfaces.http import HttpServer, Limits, ServerTls, TlsFiles
+from scudo.interfaces.http import HttpServer, Limits
 from scudo.interfaces.serving import application
 from scudo.kernel import instant
 

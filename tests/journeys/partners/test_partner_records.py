@@ -288,13 +288,3 @@ class TestEnvironments:
             ("copied", "certificate"): "environment_mismatch",
         }
         assert (other.status_code, other.json()["code"]) == (401, "environment_mismatch")
-
-    def test_demand_a_proof_that_can_be_checked(self, secure, partner_of):
-        """A DPoP proof where nobody checks one is refused, not ignored."""
-        partner = partner_of()
-        http = secure.client()
-        http.headers["dpop"] = "a.b.c"
-
-        answer = partner.ask(http)
-
-        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_dpop_proof")

@@ -37,6 +37,9 @@ ADDED: Step = SOON | {"gate": Gate.NEW_DEVICE}
 PAYEE: Step = SOON | {"gate": Gate.BENEFICIARY}
 RECOVERED: Step = SOON | {"gate": Gate.RECOVERY}
 LIMIT: Step = SOON | {"gate": Gate.LIMIT_CHANGE}
+FAILED: Step = SOON | {"gate": Gate.FAILED_PROOF}
+DONE: Step = SOON | {"gate": Gate.SESSION_ACT, "session": 50, "act": 1, "hour": 13}
+READS: Step = DONE | {"after": 10 * SECOND, "act": 6}
 ACT: Step = SOON | {"gate": Gate.OPERATOR_ACT, "customer": 7_000}
 
 
@@ -79,12 +82,29 @@ STORIES: dict[str, tuple[Step, ...]] = {
     "network_across_customers": tuple(
         SOON | {"customer": number, "device": number} for number in range(100, 120)
     ),
+    "log_in_after_failures": (*(FAILED,) * 8, SOON),
+    "log_in_after_failures_of_network": (
+        *_each(FAILED | {"after": SECOND}, "customer", 40, first=1_000),
+        SOON,
+    ),
+    "proofs_guessed": _each(FAILED | {"after": SECOND}, "device", 200),
     "log_in_after_recovery": (RECOVERED, SOON | STRANGE),
     "log_in_new_device": (LOG_IN, SOON | {"device": 99}),
     "log_in_elsewhere": (LOG_IN, SOON | {"country": 826}),
     "log_in_many_networks": _each(SOON, "ip", 6),
     "log_in_velocity": (SOON,) * 20,
     "log_in_after_long": (LOG_IN, {"after": 181 * DAY}),
+    "session_floods": (DONE | {"after": SECOND},) * 60,
+    "session_harvests": (READS,) * 30,
+    "act_at_once": (*(LOG_IN,) * 3, DONE | {"after": SECOND}),
+    "act_unheard_of": (*(LOG_IN,) * 3, DONE | STRANGE),
+    "act_at_unusual_hour": (
+        *(DONE | {"after": DAY},) * 10,
+        DONE | {"after": 13 * HOUR, "hour": 2, "ip": 98},
+    ),
+    "act_elsewhere": (SOON, DONE | {"country": 826}),
+    "acts_follow_quickly": (DONE | {"after": SECOND},) * 20,
+    "act_after_many_reads": (*(READS,) * 5, DONE),
     "onboarding_one_device": _each(ONBOARDED, "customer", 4),
     "onboarding_one_network": tuple(
         ONBOARDED | {"customer": number, "device": number} for number in range(100, 120)
@@ -112,6 +132,43 @@ JUST_NOT: dict[str, tuple[Step, ...]] = {
         *(SOON | {"outcome": Outcome.DECLINE},) * 4,
         SOON | {"device": 99},
     ),
+    "a stranger's failures, and the customer's own device": (
+        *(LOG_IN,) * 3,
+        *(FAILED | STRANGE,) * 30,
+        SOON,
+    ),
+    "somebody who mistypes": (LOG_IN, *(FAILED,) * 5, SOON),
+    "failures two hours ago": (
+        LOG_IN,
+        *(FAILED,) * 20,
+        {"after": 2 * HOUR},
+    ),
+    "the first acts of a new customer, at once": (
+        ONBOARDED,
+        SOON,
+        DONE | {"after": SECOND},
+        DONE | {"after": SECOND, "act": 4},
+    ),
+    "a payment like any other, at once": (
+        *(LOG_IN, DONE) * 3,
+        LOG_IN,
+        DONE | {"after": SECOND, "session": 51},
+    ),
+    "a first time, slowly and from home": (*(LOG_IN, DONE) * 3, DONE | {"act": 4}),
+    "the usual act at an unusual hour, from home": (
+        *(DONE | {"after": DAY},) * 10,
+        DONE | {"after": 13 * HOUR, "hour": 2},
+    ),
+    "the usual act from elsewhere, a little earlier than usual": (
+        *(DONE | {"after": DAY},) * 10,
+        DONE | {"after": 20 * HOUR, "hour": 9, "ip": 98},
+    ),
+    "an act in another country, after a flight": (
+        LOG_IN,
+        DONE | {"after": 3 * HOUR, "country": 826},
+    ),
+    "an act from a network whose country nobody knows": (SOON, DONE | {"country": None}),
+    "somebody who looks through the history": ((READS | {"after": 3 * MINUTE}),) * 30,
     "another country, the next day": (LOG_IN, LOG_IN | {"country": 826}),
     "a beneficiary from the usual device": (*(LOG_IN,) * 3, PAYEE),
     "a limit four days after a recovery": (RECOVERED, LIMIT | {"after": 4 * DAY}),
@@ -150,6 +207,16 @@ class TestAccessPolicy:
 
         assert verdict.hits == ()
         assert verdict.outcome is Outcome.ALLOW
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_failures_from_elsewhere_step_up_devices_that_are_new_only(self, known: bool) -> None:
+        """Guessing at an account from many places steps up what it did not know before."""
+        guessed = _each(FAILED, "device", 10, first=1_000)
+        verdict, _, _ = _play(LOG_IN, LOG_IN, *guessed, SOON | ({} if known else {"device": 99}))
+
+        hits = [POLICY.rules[hit].name for hit in verdict.hits]
+        assert ("log_in_after_failures" in hits) is not known
+        assert verdict.outcome is (Outcome.ALLOW if known else Outcome.STEP_UP)
 
     def test_a_month_of_log_ins_raises_nothing(self) -> None:
         """The same device every day for a month."""

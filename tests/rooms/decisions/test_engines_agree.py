@@ -247,6 +247,9 @@ def _generated(count: int) -> list[tuple[GateEvent, int, Outcome]]:
             latitude_e4=chance.choice((None, 450_000)),
             longitude_e4=chance.choice((None, 90_000)),
             channel=chance.choice((None, Channel.APP, Channel.CARD_PRESENT)),
+            act=chance.choice((None, 1, 4, 6)),
+            session=chance.choice((None, 600, 601, 602)),
+            hour=chance.choice((None, 0, 13, 23)),
         )
         history.append((event, now, chance.choice(list(Outcome))))
     return history

@@ -32,10 +32,17 @@ class TestSettingsFrom:
             "SCUDO_POSTGRES_USER": "pg",
             "SCUDO_VAULT_USER": "keeper",
             "SCUDO_VAULT_PEERS": "bank, worker,",
+            "SCUDO_VAULT": "tls://vault.example:8421",
+            "SCUDO_VAULT_CERT": "/tls/bank.pem",
+            "SCUDO_VAULT_KEY": "/tls/bank.key",
+            "SCUDO_VAULT_CA": "/tls/ca",
+            "SCUDO_OWNER_DATABASE_URL": "postgresql://maker@db/bank",
+            "SCUDO_VAULT_DATABASE_URL": "postgresql://vault@db/bank",
             "SCUDO_ERASURES": "/mnt/elsewhere",
             "SCUDO_WITNESS": "/mnt/notary",
             "SCUDO_ORIGINS": "https://bank.example, https://ops.bank.example",
             "SCUDO_PASSKEY_DOMAIN": "bank.example",
+            "SCUDO_NETWORKS": "/srv/networks.csv",
         }
 
         assert settings_from(environment, is_root=True) == Settings(
@@ -45,10 +52,17 @@ class TestSettingsFrom:
             postgres_user="pg",
             vault_user="keeper",
             vault_peers=("bank", "worker"),
+            vault_at=("vault.example", 8421),
+            vault_cert=Path("/tls/bank.pem"),
+            vault_key=Path("/tls/bank.key"),
+            vault_ca=Path("/tls/ca"),
+            owner_database_url="postgresql://maker@db/bank",
+            vault_database_url="postgresql://vault@db/bank",
             erasures=Path("/mnt/elsewhere"),
             witness=Path("/mnt/notary"),
             origins=("https://bank.example", "https://ops.bank.example"),
             passkey_domain="bank.example",
+            networks=Path("/srv/networks.csv"),
         )
 
     def test_has_defaults(self) -> None:
@@ -82,3 +96,42 @@ class TestSettingsFrom:
         """A user without a home has to name the bank's folder."""
         with pytest.raises(SettingInvalid, match="SCUDO_HOME"):
             settings_from({}, is_root=False)
+
+
+FILES = {f"SCUDO_VAULT_{name}": f"/tls/{name}" for name in ("CERT", "KEY", "CA")}
+LIST = {"SCUDO_VAULT_CALLERS": "/tls/callers.toml"}
+
+
+class TestTheHop:
+    @pytest.mark.parametrize(
+        ("text", "address"),
+        [("0.0.0.0:8421", ("0.0.0.0", 8421)), ("[::1]:0", ("::1", 0)), ("vault:1", ("vault", 1))],
+    )
+    def test_is_waited_for_at_an_address(self, text: str, address: tuple[str, int]) -> None:
+        """Host and port, of either version of IP."""
+        settings = settings_from({"SCUDO_VAULT_LISTEN": text, **FILES, **LIST}, is_root=True)
+
+        assert settings.vault_listen == address
+        assert settings.vault_callers == Path("/tls/callers.toml")
+
+    @pytest.mark.parametrize(
+        ("environment", "name"),
+        [
+            ({"SCUDO_VAULT": "vault.example:8421", **FILES}, "SCUDO_VAULT "),
+            ({"SCUDO_VAULT": "https://vault.example:8421", **FILES}, "SCUDO_VAULT "),
+            ({"SCUDO_VAULT": "tls://vault.example", **FILES}, "SCUDO_VAULT "),
+            ({"SCUDO_VAULT": "tls://vault.example:99999", **FILES}, "SCUDO_VAULT "),
+            ({"SCUDO_VAULT": "tls://me@vault.example:1", **FILES}, "SCUDO_VAULT "),
+            ({"SCUDO_VAULT": "tls://vault.example:1"}, "SCUDO_VAULT_CA"),
+            ({"SCUDO_VAULT": "tls://vault.example:1", **FILES, **LIST}, "SCUDO_VAULT_CALLERS"),
+            ({"SCUDO_VAULT_LISTEN": "0.0.0.0:1", **FILES}, "SCUDO_VAULT_CALLERS"),
+            ({"SCUDO_VAULT_LISTEN": "8421", **FILES, **LIST}, "SCUDO_VAULT_LISTEN"),
+            ({"SCUDO_VAULT_KEY": "/tls/KEY"}, "SCUDO_VAULT_KEY"),
+            ({"SCUDO_VAULT": "tls://v:1", "SCUDO_VAULT_LISTEN": "v:1", **FILES}, "SCUDO_VAULT"),
+            ({"SCUDO_OWNER_DATABASE_URL": "postgresql://x"}, "SCUDO_OWNER_DATABASE_URL"),
+        ],
+    )
+    def test_is_all_or_nothing(self, environment: dict[str, str], name: str) -> None:
+        """Half of what a hop needs, and what is no address, is refused by name."""
+        with pytest.raises(SettingInvalid, match=name):
+            settings_from({"SCUDO_HOME": "/bank", **environment}, is_root=True)

@@ -15,6 +15,9 @@ FOUND = [
     ("card", "2223003122003222"),
     ("iban", "CH93 0076 2011 6238 5295 7"),
     ("iban", "to IT60X0542811101000000123456."),
+    ("iban", "CH93-0076-2011-6238-5295-7"),
+    ("iban", "CH93 0076 2011 6238 5295 7 THANKS"),
+    ("iban", "BE68 5390 0754 7034"),
     ("email", "write to anna.rossi@example.org"),
     ("phone", "+39 06 1234 5678"),
     ("phone", "+41791234567"),
@@ -27,6 +30,7 @@ NOT_FOUND = [
     "4444444444444444",
     "CH93 0076 2011 6238 5295 8",
     "anna at example",
+    "IT60X054281110100000012345",
     "+1.5",
     "+12",
     "2026-11-23T10:00:00.000000Z",
@@ -56,6 +60,13 @@ class TestFindInText:
         card = f"{digits}{-total % 10}"
 
         assert list(find_in_text(f"card {card},")) == ["card"] * (len(set(card)) > 1)
+
+    @given(st.uuids(), st.sampled_from(["", "payee-", "order:", "a/"]))
+    def test_leaves_every_uuid_alone(self, number, before):
+        """However it is written: what machines call things must not look like somebody's."""
+        for text in (f"{before}{number}", f"{before}{number.hex}"):
+            assert list(find_in_text(text)) == []
+            assert list(find_in_text(text.upper())) == []
 
 
 class TestHideCards:

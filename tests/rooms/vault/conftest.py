@@ -5,10 +5,12 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from tests.conftest import Database, lend_database
+from tests.rooms.vault.hopping import ALL, BANK, Hopping, hopping_on, listed
 
 from scudo import vault
 from scudo.fabric import postgres
@@ -28,12 +30,15 @@ class Home:
     database: Database
     erasures: Path | None = None
     peers: tuple[str, ...] = ()
+    hop: dict[str, Any] = field(default_factory=dict)
     running: vaulting.VaultProcess | None = None
     clients: list[vault.VaultClient] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.folder, erasures=self.erasures, vault_peers=self.peers)
+        return Settings(
+            home=self.folder, erasures=self.erasures, vault_peers=self.peers, **self.hop
+        )
 
     @property
     def account(self) -> postgres.Account:
@@ -104,8 +109,45 @@ def ask(shared):
     client.close()
 
 
+def code_of(ask, request) -> str:
+    """Code of the refusal that a request meets; empty if it is answered."""
+    try:
+        ask(request)
+    except vault.VaultRefusal as refusal:
+        return refusal.code
+    return ""
+
+
 def refused(ask, request) -> vault.VaultRefusal:
     """The refusal that a request must meet."""
     with pytest.raises(vault.VaultRefusal) as caught:
         ask(request)
     return caught.value
+
+
+@pytest.fixture(scope="module")
+def module_home(server, template):
+    """An open vault of this module, which listens."""
+    lending = lend_database(server, template=template)
+    with home_on(next(lending)) as home, hopping_on(home) as hop:
+        hop.start()
+        client = home.client()
+        client.ask(vault.PrepareDevelopmentRoot())
+        client.ask(vault.CommitRoot())
+        yield hop
+    next(lending, None)
+
+
+@pytest.fixture
+def hop(module_home) -> Hopping:
+    """The module's vault, with the bank alone in its list, certified anew."""
+    listed(module_home, {"name": BANK, "may": ALL})
+    module_home.certificates.certify("bank", BANK, owner=(0, 0))
+    return module_home
+
+
+@pytest.fixture
+def own(home):
+    """A vault of one test, which listens when it is started."""
+    with hopping_on(home) as made:
+        yield made

@@ -11,6 +11,7 @@ from tests.rooms.vault.conftest import WHY, refused
 
 from scudo import vault
 from scudo.vault.answers import Answer, Refused
+from scudo.vault.callers import Asker
 from scudo.vault.wire import (
     CommitRoot,
     ErasePerson,
@@ -73,7 +74,7 @@ class Model:
         await self.custody.open()
 
     async def ask(self, request: Request) -> Answer:
-        return await self.custody.answer(request, is_keeper=True)
+        return await self.custody.answer(request, asker=Asker(is_keeper=True))
 
     async def done(self, request: Request) -> Answer:
         answer = await self.ask(request)
@@ -179,7 +180,7 @@ def test_any_order_of_acts_reads_what_the_model_reads(lent, tmp_path_factory, ac
     with psycopg.connect(lent.dsn.admin, autocommit=True) as admin:
         admin.execute(
             "TRUNCATE vault.root, vault.unit_key, vault.person_key, vault.field, vault.search,"
-            " vault.token_link, vault.card, vault.erasure, vault.read_record"
+            " vault.token_link, vault.card, vault.payment_text, vault.erasure, vault.read_record"
         )
 
     asyncio.run(live(lent, tmp_path_factory.mktemp("vault"), acts))

@@ -176,9 +176,9 @@ class TestErasure:
         with shared.as_admin() as admin:
             left = [
                 admin.execute(f"SELECT count(*) FROM vault.{table} WHERE person = %s", (ada,))
-                for table in ("person_key", "field", "search", "token_link", "card")
+                for table in ("person_key", "field", "search", "token_link", "card", "payment_text")
             ]
-        assert [cursor.fetchone()[0] for cursor in left] == [0] * 5
+        assert [cursor.fetchone()[0] for cursor in left] == [0] * 6
 
     def test_is_for_ever_and_only_once(self, ask, ada):
         """A second erasure says when the first was; nothing can be kept of them again."""

@@ -130,7 +130,7 @@ class TestRoles:
     def test_see_nothing_of_the_vault(self, shared, ask, pair):
         """The bank's roles can neither use the schema nor read or write one of its tables."""
         tables = _tables(shared, "vault")
-        assert len(tables) == 10
+        assert len(tables) == 11
         for role in (APP, READ):
             dsn = {APP: shared.database.dsn.app, READ: shared.database.dsn.read}[role]
             with psycopg.connect(dsn, autocommit=True) as connection:

@@ -46,7 +46,7 @@ class NewMovement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class NewJournal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Movements that stand or fall together."""
+    """Movements that stand or fall together; `reference` is a code of yours, and no prose."""
 
     mandate: str
     movements: tuple[NewMovement, ...]
@@ -269,7 +269,7 @@ class NewClient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NewCustomer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A customer to register; `reference` is yours, and no personal data."""
+    """A customer to register; `reference` is a code of yours, and no personal data."""
 
     reference: str
     kind: Literal["business", "person"]
@@ -499,13 +499,18 @@ class PasskeyLogIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class PasswordLogIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Address and password, and a code of the authenticator or a recovery code."""
+    """Address and password, and a code of the authenticator or a recovery code.
+
+    Where that is not enough and there is no passkey: a mailed code too, and its id.
+    """
 
     email: str
     password: str
     code: str | None = None
     recovery_code: str | None = None
     country: int | None = None
+    code_id: str | None = None
+    mailed_code: str | None = None
 
 
 class PersonRead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -24,7 +24,10 @@ EXACT_MAX_US: Final = 3_600_000_000
 VALUE_MAX: Final = 1 << 47
 
 #: What a feature of an event may be keyed by.
-KEYS: Final = ("customer", "account", "card", "device", "ip", "beneficiary", "merchant")
+KEYS: Final = (
+    *("customer", "account", "card", "device", "ip", "beneficiary", "merchant"),
+    *("session", "act"),
+)
 
 _INSTANT_MAX: Final = 1 << 62
 
@@ -55,6 +58,9 @@ EVENT_SCHEMA: Final[Schema] = {
     "customer_since": _number(_INSTANT_MAX),
     "occurred_at": _number(_INSTANT_MAX),
     "text_signals": _number(1 << 31),
+    "act": _number(255),
+    "session": _number(),
+    "hour": _number(23),
     "ordered_at": _number(_INSTANT_MAX, nullable=False),
 }
 

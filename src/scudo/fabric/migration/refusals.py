@@ -4,6 +4,7 @@ Refusal
 ├── DatabaseNewerThanCode   it holds migrations that this code does not know
 ├── MigrationEdited         an applied file has changed since
 ├── MigrationMisnumbered    numbers have a gap, a double, or a file came in below another
+├── MigrationForbidden      who connects may make nothing, and something is missing
 └── MigrationFailed         PostgreSQL refused a statement of a migration
 """
 
@@ -32,6 +33,14 @@ class MigrationMisnumbered(Refusal):
     code = "migration_misnumbered"
     kind = "conflict"
     next_step = "Rename the file to the next free number of its room."
+
+
+class MigrationForbidden(Refusal):
+    """The schema is not the one that this code needs, and this login may not change it."""
+
+    code = "migration_forbidden"
+    kind = "forbidden"
+    next_step = "Run `scudo init` once with SCUDO_OWNER_DATABASE_URL, a login that may."
 
 
 class MigrationFailed(Refusal):

@@ -15,6 +15,7 @@ from scudo.fabric.migration.refusals import (
     DatabaseNewerThanCode,
     MigrationEdited,
     MigrationFailed,
+    MigrationForbidden,
     MigrationMisnumbered,
 )
 from scudo.fabric.rows import queries
@@ -90,6 +91,7 @@ def migrate(connection: Connection, *, rooms: Sequence[Room]) -> tuple[str, ...]
         rooms: every room of the code, in the order of the layers.
 
     Raises:
+        MigrationForbidden: something is missing, and this login may not make it.
         DatabaseNewerThanCode: it holds what the code does not know; nothing was done.
         MigrationEdited: an applied file has changed; nothing was done.
         MigrationFailed: the migration that failed left no trace; those before it stay.
@@ -100,6 +102,9 @@ def migrate(connection: Connection, *, rooms: Sequence[Room]) -> tuple[str, ...]
     # Most starts have nothing to do: one read, no lock.
     if _is_prepared(connection) and not _pending(connection, rooms):
         return ()
+    if connection.execute(_SQL["may_make"]).fetchone() != (True,):
+        message = "The schema of the bank is missing or older than this code."
+        raise MigrationForbidden(message)
     connection.execute(_SQL["lock"])
     try:
         if not _is_prepared(connection):

@@ -10,7 +10,16 @@ from scudo.fabric.postgres.refusals import (
     PostgresUpgradeFailed,
     PostgresVersionOther,
 )
-from scudo.fabric.postgres.roles import APP, OWNER, READ, VAULT, Dsn, ensure_roles
+from scudo.fabric.postgres.roles import (
+    APP,
+    OWNER,
+    READ,
+    VAULT,
+    Dsn,
+    ensure_roles,
+    in_role,
+    is_worker,
+)
 from scudo.fabric.postgres.server import EmbeddedServer
 from scudo.fabric.postgres.socket import noted_socket, place_socket, remove_socket
 from scudo.fabric.postgres.upgrade import upgrade
@@ -35,6 +44,8 @@ __all__ = [
     "database_from",
     "ensure_roles",
     "guest_for",
+    "in_role",
+    "is_worker",
     "noted_socket",
     "place_socket",
     "remove_socket",

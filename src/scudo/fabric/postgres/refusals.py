@@ -62,4 +62,7 @@ class PostgresUnreachable(Refusal):
     code = "postgres_unreachable"
     kind = "unavailable"
     retryable = True
-    next_step = "Check SCUDO_DATABASE_URL and that this database accepts connections."
+    next_step = (
+        "Check SCUDO_DATABASE_URL, that this database accepts connections, and, by TLS, that the"
+        " certificates of both sides are good and the server's names its host."
+    )

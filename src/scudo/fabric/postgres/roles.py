@@ -8,6 +8,8 @@
   and nothing else.
 """
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
 
 from scudo.fabric.postgres.refusals import PostgresUnreachable
 from scudo.fabric.rows import queries
@@ -68,14 +71,19 @@ def socket_dsn(socket_folder: Path, *, database: str) -> Dsn:
 
 def url_dsn(url: str) -> Dsn:
     """Connect through your URL; its user takes on each role as the session starts."""
-    own = conninfo_to_dict(url).get("options") or ""
     return Dsn(
         admin=url,
-        owner=make_conninfo(url, options=f"{own} -c role={OWNER}".strip()),
-        app=make_conninfo(url, options=f"{own} -c role={APP}".strip()),
-        read=make_conninfo(url, options=f"{own} -c role={READ}".strip()),
-        vault=make_conninfo(url, options=f"{own} -c role={VAULT}".strip()),
+        owner=in_role(url, OWNER),
+        app=in_role(url, APP),
+        read=in_role(url, READ),
+        vault=in_role(url, VAULT),
     )
+
+
+def in_role(url: str, role: str) -> str:
+    """Connect through a URL, whose user takes on a role as the session starts."""
+    own = conninfo_to_dict(url).get("options") or ""
+    return make_conninfo(url, options=f"{own} -c role={role}".strip())
 
 
 def ensure_database(admin: str, *, name: str) -> None:
@@ -96,11 +104,51 @@ def ensure_roles(admin: str) -> None:
     Raises:
         PostgresUnreachable: the database does not answer, or its user may not make roles.
     """
+    with _reached(admin) as connection:
+        connection.execute(_SQL["roles"])
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL(_SQL["rights"]).format(database=database))
+
+
+def is_worker(url: str) -> bool:
+    """Whether a login is one that only works: in the bank's roles, and able to make none.
+
+    Raises:
+        PostgresUnreachable: the database does not answer.
+    """
+    with _reached(url) as connection:
+        return connection.execute(_SQL["is_worker"]).fetchone() == (True,)
+
+
+def admit(admin: str, url: str, *, roles: Sequence[str]) -> None:
+    """Let the login of a URL take on roles; done again, it changes nothing.
+
+    Raises:
+        PostgresUnreachable: there is no such login, or the database does not answer.
+    """
+    login = conninfo_to_dict(url).get("user")
+    with _reached(admin) as connection:
+        if connection.execute(_SQL["is_login"], (login,)).fetchone() is None:
+            message = f"There is no login {login}; the administrator of the database makes it."
+            raise PostgresUnreachable(message)
+        for role in roles:
+            if connection.execute(_SQL["is_member"], (login, role)).fetchone() != (True,):
+                statement = sql.SQL(_SQL["admit"])
+                connection.execute(
+                    statement.format(role=sql.Identifier(role), login=sql.Identifier(str(login)))
+                )
+
+
+@contextlib.contextmanager
+def _reached(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    """A connection, in a transaction.
+
+    Raises:
+        PostgresUnreachable: the database does not answer, or its user may not do this.
+    """
     try:
-        with psycopg.connect(admin, connect_timeout=CONNECT_TIMEOUT_S) as connection:
-            connection.execute(_SQL["roles"])
-            database = sql.Identifier(connection.info.dbname)
-            connection.execute(sql.SQL(_SQL["rights"]).format(database=database))
+        with psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            yield connection
     except psycopg.OperationalError as error:
         message = f"The database does not answer: {error}"
         raise PostgresUnreachable(message) from error

@@ -43,9 +43,11 @@ from scudo.fabric.web.wire import (
     Int64,
     PageLimit,
     decode_cursor,
+    demand_reference,
     encode_cursor,
     id_text,
     is_idempotency_key,
+    reference_text,
 )
 
 __all__ = [
@@ -80,12 +82,14 @@ __all__ = [
     "Submit",
     "WebRefusal",
     "decode_cursor",
+    "demand_reference",
     "encode_cursor",
     "encode_problem",
     "errors",
     "id_text",
     "is_idempotency_key",
     "problem_of",
+    "reference_text",
     "show_sender",
     "status_of",
     "submitted",

@@ -5,7 +5,7 @@ Refusal
     ├── RequestMalformed, HeadTooLarge         not HTTP as we read it
     ├── RouteUnknown, MethodNotAllowed         nothing there
     ├── AnswerNotAcceptable, MediaTypeUnsupported, BodyTooLarge
-    ├── BodyMalformed, BodyInvalid, BodyUnexpected, QueryInvalid, HeaderInvalid
+    ├── BodyMalformed, BodyInvalid, BodyUnexpected, QueryInvalid, HeaderInvalid, ReferenceUnfit
     ├── IdempotencyKeyMissing, IdempotencyKeyMalformed, CursorMalformed
     ├── TokenMissing, TokenUnknown, ScopeMissing
     ├── SessionOver, PermissionMissing, ElevationLapsed, SecondPasskeyMissing   operators
@@ -132,6 +132,14 @@ class HeaderInvalid(WebRefusal):
 
     code = "header_invalid"
     next_step = "Send the header that `field` names once, in its documented form."
+
+
+class ReferenceUnfit(WebRefusal):
+    """Raised when a text that goes into the log for ever is no code, or is somebody's data."""
+
+    code = "reference_unfit"
+    http_status = 422
+    next_step = "Send a code of your own: letters, digits and -_:/. without card, IBAN or mail."
 
 
 class IdempotencyKeyMissing(WebRefusal):

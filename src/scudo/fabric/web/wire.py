@@ -1,13 +1,14 @@
 """Types of the wire: whole numbers, ids as text, and cursors."""
 
+import re
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated, Final
 
 import msgspec
 
-from scudo.fabric.web.errors import CursorMalformed
-from scudo.kernel import Prefix
+from scudo.fabric.web.errors import CursorMalformed, ReferenceUnfit
+from scudo.kernel import Prefix, find_in_text
 
 #: A whole number that fits the signed 64 bits of the database; every `int` of a request is one.
 Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
@@ -20,6 +21,8 @@ CursorText = Annotated[str, msgspec.Meta(max_length=64)]
 
 _CURSOR_NUMBERS_MAX: Final = 4
 _KEY_CHARS_MAX: Final = 255
+#: What a machine calls a thing: no blanks, so no prose, and no sign that a mail address needs.
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9_:/.-]*")
 
 
 def id_text(prefix: Prefix) -> msgspec.Meta:
@@ -37,6 +40,34 @@ def is_idempotency_key(text: str) -> bool:
     return 0 < len(text) <= _KEY_CHARS_MAX and (
         text.isascii() and text.isprintable() and " " not in text
     )
+
+
+def reference_text(*, shortest: int, longest: int) -> msgspec.Meta:
+    """Describe a text that clients call a thing by; stands inside `Annotated[str, ...]`.
+
+    Its length is checked while decoding, its signs and what it looks like by `demand_reference`.
+    """
+    pattern = f"^[A-Za-z0-9_:/.-]{{{shortest},{longest}}}$"
+    return msgspec.Meta(
+        min_length=shortest, max_length=longest, extra_json_schema={"pattern": pattern}
+    )
+
+
+def demand_reference(text: str, *, field: str) -> str:
+    """The text, if it may stand in the log for ever.
+
+    Raises:
+        ReferenceUnfit: it is no code, or looks like a card number, an IBAN, or a mail address.
+    """
+    if not _REFERENCE.fullmatch(text):
+        message = "a reference has letters, digits and -_:/. only"
+        raise ReferenceUnfit(message, field=field)
+    # People write an IBAN small, and machines part it by other signs.
+    plain = text.upper()
+    if any(find_in_text(plain)) or any(find_in_text(re.sub("[_:/.]", " ", plain))):
+        message = "this looks like somebody's data, which no reference may hold"
+        raise ReferenceUnfit(message, field=field)
+    return text
 
 
 def encode_cursor(tag: str, *numbers: int) -> str:

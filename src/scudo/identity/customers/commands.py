@@ -7,7 +7,7 @@ against still stands, and whether they can be used up.
 import msgspec
 
 from scudo.fabric import Command
-from scudo.identity.customers.model import Act, Purpose
+from scudo.identity.customers.model import Act, Purpose, SessionAct
 from scudo.identity.passkeys import Passkey
 
 
@@ -82,13 +82,18 @@ class SetPassword(Command, frozen=True, tag=114):
 
 
 class ConfirmTotp(Command, frozen=True, tag=115):
-    """From now on ask for codes of the authenticator that gave one of `step`."""
+    """From now on ask for codes of the authenticator that gave one of `step`.
+
+    Attributes:
+        totp_digest: as `Account` has it; the seed itself is with the vault already.
+    """
 
     session: int
     customer: int
     step: int
     recovery: tuple[int, ...]
     step_up: int
+    totp_digest: int = 0
 
 
 class LogIn(Command, frozen=True, tag=116):
@@ -99,6 +104,9 @@ class LogIn(Command, frozen=True, tag=116):
         answered: the passkey after its answer.
         against: `password_digest` of the password that was verified; 0: none.
         totp_step, recovery: what was given beside the password; 0: not this.
+        mailed: number of a mailed code that was given beside both; 0: none.
+        mailed_digest: keyed hash of that number and the code.
+        totp_digest: of the seed that the code was verified with.
     """
 
     customer: int
@@ -108,6 +116,9 @@ class LogIn(Command, frozen=True, tag=116):
     totp_step: int
     recovery: int
     bearing: Bearing
+    mailed: int = 0
+    mailed_digest: int = 0
+    totp_digest: int = 0
 
 
 class Refresh(Command, frozen=True, tag=117):
@@ -147,7 +158,12 @@ class BeginStepUp(Command, frozen=True, tag=119):
 
 
 class ProveStepUp(Command, frozen=True, tag=120):
-    """Give the proof for one act; a `passkey` of 0 and a `totp_step` of 0: it does not hold."""
+    """Give the proof for one act; a `passkey` of 0 and a `totp_step` of 0: it does not hold.
+
+    Attributes:
+        network, country: where the proof came from; 0, None: not known.
+        totp_digest: of the seed that the code was verified with.
+    """
 
     number: int
     session: int
@@ -156,6 +172,9 @@ class ProveStepUp(Command, frozen=True, tag=120):
     answered: Passkey | None
     against: int
     totp_step: int
+    network: int = 0
+    country: int | None = None
+    totp_digest: int = 0
 
 
 class Recover(Command, frozen=True, tag=121):
@@ -176,6 +195,33 @@ class StopRecovery(Command, frozen=True, tag=122):
 
     session: int
     customer: int
+
+
+class FailProof(Command, frozen=True, tag=124):
+    """Have it in the log, and before the gates, that a proof of who somebody is did not hold.
+
+    Attributes:
+        customer: who it was said to be; 0: nobody is known by that name.
+        act: what was tried, and `code` how it was refused.
+    """
+
+    customer: int
+    act: str
+    code: str
+    device: int
+    network: int
+    country: int | None
+    trace: str
+
+
+class JudgeAct(Command, frozen=True, tag=125):
+    """Judge a session again: something sensitive is about to be done in it."""
+
+    session: int
+    customer: int
+    act: SessionAct
+    network: int
+    country: int | None
 
 
 class ReportMisuse(Command, frozen=True, tag=123):

@@ -4,76 +4,8 @@ What a stranger is told never says whether somebody is known: one refusal stands
 name, a wrong proof and one that is used up.
 """
 
-from typing import ClassVar
-
 from scudo.fabric import web
 from scudo.kernel import Refusal
-
-
-class ProofRefusal(web.WebRefusal):
-    """Raised when a request's DPoP proof does not hold."""
-
-    code = "proof_refused"
-    kind = "unauthenticated"
-    next_step = "Sign a new proof for this very request with the key of the device."
-    #: Word of the challenge (RFC 9449 section 7.1).
-    error: ClassVar[str] = "invalid_dpop_proof"
-
-    def __init__(self, message: str, *, nonce: str | None = None) -> None:
-        """Refuse with one sentence; `nonce` is what the next proof must hold."""
-        challenge = f'DPoP error="{self.error}", algs="ES256 EdDSA"'.encode("ascii")
-        headers = [(b"www-authenticate", challenge)]
-        if nonce is not None:
-            headers.append((b"dpop-nonce", nonce.encode("ascii")))
-        super().__init__(message, field="dpop", headers=headers)
-
-
-class ProofMissing(ProofRefusal):
-    """Raised when a request needs a DPoP proof and has none."""
-
-    code = "proof_missing"
-
-
-class ProofMalformed(ProofRefusal):
-    """Raised when a DPoP proof is not a JWT as RFC 9449 wants it, or its signature is wrong."""
-
-    code = "proof_malformed"
-
-
-class ProofMismatched(ProofRefusal):
-    """Raised when a DPoP proof was made for another method, URL or token."""
-
-    code = "proof_mismatched"
-
-
-class ProofExpired(ProofRefusal):
-    """Raised when a DPoP proof was made too long ago, or in the future."""
-
-    code = "proof_expired"
-    retryable = True
-
-
-class ProofReplayed(ProofRefusal):
-    """Raised when a DPoP proof was used before."""
-
-    code = "proof_replayed"
-
-
-class ProofNonceNeeded(ProofRefusal):
-    """Raised when a DPoP proof could be older than this server, and must name its nonce."""
-
-    code = "proof_nonce_needed"
-    retryable = True
-    next_step = "Sign a new proof that holds the nonce of the header DPoP-Nonce."
-    error = "use_dpop_nonce"
-
-
-class KeyMismatched(ProofRefusal):
-    """Raised when a token is used with another key than the one it is bound to."""
-
-    code = "key_mismatched"
-    error = "invalid_token"
-    next_step = "Use the key of the device that the token was given to, or log in anew."
 
 
 class CodeRefused(Refusal):
@@ -98,6 +30,13 @@ class LogInDeclined(Refusal):
     code = "log_in_declined"
     kind = "forbidden"
     next_step = "Log in by a passkey on a device that you have used before, or ask the bank."
+
+
+class LogInCodeNeeded(LogInDeclined):
+    """Raised when a log-in by password needs more, and its customer has no passkey."""
+
+    code = "log_in_code_needed"
+    next_step = "Ask for a code by `POST /v1/log-ins/codes`, and log in again with it and its id."
 
 
 class TooManyAttempts(web.WebRefusal):
@@ -139,6 +78,22 @@ class FreshProofNeeded(Refusal):
     code = "fresh_proof_needed"
     kind = "forbidden"
     next_step = "Log in again on this device, or pass a step-up, and ask again."
+
+
+class ActUnusual(Refusal):
+    """Raised when an act is not like its customer, and this session has not been proven anew."""
+
+    code = "act_unusual"
+    kind = "forbidden"
+    next_step = "Begin a step-up, pass it in this session, and ask again within ten minutes."
+
+
+class ActDeclined(Refusal):
+    """Raised when the bank's gate does not let a session do something now."""
+
+    code = "act_declined"
+    kind = "forbidden"
+    next_step = "Ask the bank."
 
 
 class ChallengeUnknown(Refusal):

@@ -11,7 +11,10 @@ SEVERITY_HIGH = 3
 
 
 class CodeMailed(Event, frozen=True, tag=110):
-    """A code was made for an address, known or not; `purpose` is 1 sign-up, 2 recovery."""
+    """A code was made for an address, known or not.
+
+    `purpose` is 1 sign-up, 2 recovery, 3 log-in.
+    """
 
     name: ClassVar[str] = "identity.code.mailed.v1"
 
@@ -160,6 +163,23 @@ class StepUpSpent(Event, frozen=True, tag=124):
     session: ids.SessionId
     customer: ids.CustomerId
     act: int
+
+
+class SessionDoubted(Event, frozen=True, tag=127):
+    """A sensitive act was refused, because of how or where the session acts.
+
+    `act` is 1 paying, 2 adding and 3 removing a passkey, 4 setting the password, 5 adding an
+    authenticator, 6 reading much; `code` is the refusal: that a proof is needed first, or that
+    the session is over by this.
+    """
+
+    name: ClassVar[str] = "identity.session.doubted.v1"
+
+    session: ids.SessionId
+    customer: ids.CustomerId
+    act: int
+    code: str
+    network: ids.NetworkToken
 
 
 class CustomerRecovered(Event, frozen=True, tag=125):

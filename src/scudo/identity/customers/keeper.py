@@ -12,6 +12,8 @@ from scudo.identity.customers.commands import (
     BeginStepUp,
     ConfirmTotp,
     EndSessions,
+    FailProof,
+    JudgeAct,
     LogIn,
     MailCode,
     ProveStepUp,
@@ -22,6 +24,7 @@ from scudo.identity.customers.commands import (
     SetPassword,
     StopRecovery,
 )
+from scudo.identity.customers.judging import Judging
 from scudo.identity.customers.log_in import LogIns
 from scudo.identity.customers.logic import device_number
 from scudo.identity.customers.model import (
@@ -62,6 +65,8 @@ class CustomerKeeper:
             Refresh: log_ins.refresh,
             EndSessions: log_ins.end_sessions,
             ReportMisuse: log_ins.report_misuse,
+            FailProof: log_ins.fail_proof,
+            JudgeAct: Judging(self.store).judge,
             AddPasskey: log_ins.add_passkey,
             RemovePasskey: log_ins.remove_passkey,
             SetPassword: log_ins.set_password,
@@ -95,6 +100,7 @@ class CustomerKeeper:
                 yield DEVICE_KIND, device_number(command.customer, command.bearing.thumbprint)
             case LogIn():
                 yield PASSKEY_KIND, command.passkey
+                yield CODE_KIND, command.mailed
                 yield from self._customer(command.customer)
                 yield DEVICE_KIND, device_number(command.customer, command.bearing.thumbprint)
             case Refresh():
@@ -104,6 +110,8 @@ class CustomerKeeper:
                     yield from self._session(token.session)
             case BeginStepUp():
                 yield SESSION_KIND, command.session
+            case JudgeAct():
+                yield from self._session(command.session)
             case ProveStepUp():
                 yield from self.step_up(command.number)
                 yield PASSKEY_KIND, command.passkey
@@ -117,7 +125,7 @@ class CustomerKeeper:
                 yield SESSION_KIND, command.session
                 yield from self._customer(command.customer)
             case _:
-                # A misuse that is reported refers to nothing.
+                # A misuse or a failure that is reported refers to nothing.
                 pass
 
     def all_of(self, customer: int) -> Iterator[Reference]:

@@ -2,13 +2,15 @@
 
 import msgspec
 
-from scudo.fabric import Answer, Entry
-from scudo.governance import Passage
+from scudo.fabric import Answer, Entry, web
+from scudo.governance import Act as AuditedAct
+from scudo.governance import Passage, RecordActs, record_acts
 from scudo.identity.customers import events
 from scudo.identity.customers.commands import (
     AddPasskey,
     ConfirmTotp,
     EndSessions,
+    FailProof,
     LogIn,
     Refresh,
     RemovePasskey,
@@ -16,6 +18,7 @@ from scudo.identity.customers.commands import (
     SetPassword,
 )
 from scudo.identity.customers.errors import (
+    CodeRefused,
     CoolingOff,
     CredentialLimit,
     CredentialTaken,
@@ -32,6 +35,7 @@ from scudo.identity.customers.model import (
     Account,
     Act,
     Assurance,
+    Purpose,
     StoredPasskey,
 )
 from scudo.identity.customers.step_ups import StepUps
@@ -39,6 +43,7 @@ from scudo.identity.customers.store import Begun, CustomerStore, keep_refusal, t
 
 _DONE = Answer(204, b"")
 _NOT_GOOD = "the refresh token is not good"
+_NO_CODE = "the mailed code is not good"
 
 
 class LogIns:
@@ -57,17 +62,36 @@ class LogIns:
         """
         store, customer, bearing = self._store, command.customer, command.bearing
         account = store.accounts.get(customer)
+        if account is not None and command.mailed and not self._redeem(command, account, entry):
+            # Nothing else is used up: the code of the authenticator is good for another try.
+            return store.decline(
+                entry, customer, bearing, CodeRefused(_NO_CODE, field="mailed_code")
+            )
         if account is None or not self._use_up(command, account, entry):
             # It was verified a moment ago: somebody was faster with the same proof.
             refusal = LogInRefused("the proof is used or was taken back")
             return store.decline(entry, customer, bearing, refusal)
         by_passkey = bool(command.passkey)
+        # Who has a passkey is asked for that: it cannot be talked out of anybody.
+        is_mailed = bool(command.mailed) and not account.passkeys
         try:
-            store.pass_gates(entry, customer, bearing, Passage.LOG_IN, strong=by_passkey)
+            store.pass_gates(
+                entry, customer, bearing, Passage.LOG_IN, strong=by_passkey or is_mailed
+            )
         except LogInDeclined as declined:
             return store.decline(entry, customer, bearing, declined)
         assurance = Assurance.PASSKEY if by_passkey else Assurance.PASSWORD
         return told(store.begin_session(entry, customer, bearing, assurance))
+
+    def _redeem(self, command: LogIn, account: Account, entry: Entry) -> bool:
+        redeemed = self._store.redeem(
+            entry,
+            command.mailed,
+            address=account.address,
+            digest=command.mailed_digest,
+            purpose=Purpose.LOG_IN,
+        )
+        return redeemed is not None
 
     def _use_up(self, command: LogIn, account: Account, entry: Entry) -> bool:
         """Use the proofs up; whether all of them still stood."""
@@ -81,6 +105,8 @@ class LogIns:
             left = tuple(c for c in account.recovery if c != command.recovery)
             self._store.change_account(entry, command.customer, recovery=left)
             return True
+        if account.totp_digest != command.totp_digest:
+            return False
         return self._step_ups.use_totp(entry, command.customer, account, command.totp_step)
 
     def refresh(self, command: Refresh, entry: Entry) -> Answer:
@@ -131,6 +157,28 @@ class LogIns:
             raise SessionUnknown(message, field="session_id")
         for number in (command.which,) if command.which else account.sessions:
             store.end_session(entry, number, code=command.code)
+        return _DONE
+
+    def fail_proof(self, command: FailProof, entry: Entry) -> Answer:
+        """Record a proof that did not hold, for the audit trail and for the gates."""
+        act = AuditedAct(
+            0,
+            web.PrincipalKind.NOBODY,
+            command.act,
+            whose=command.customer or None,
+            result=command.code,
+            network=command.network,
+            device=command.device,
+            trace=command.trace,
+        )
+        record_acts(RecordActs((act,)), entry)
+        self._store.count_failure(
+            entry,
+            command.customer,
+            device=command.device,
+            network=command.network,
+            country=command.country,
+        )
         return _DONE
 
     def report_misuse(self, command: ReportMisuse, entry: Entry) -> Answer:
@@ -254,6 +302,7 @@ class LogIns:
             command.customer,
             has_totp=True,
             totp_step=command.step,
+            totp_digest=command.totp_digest,
             recovery=command.recovery,
         )
         entry.emit(events.CredentialAdded(command.customer, "totp"))

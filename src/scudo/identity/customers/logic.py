@@ -156,16 +156,15 @@ class Scene(msgspec.Struct, frozen=True):
 def judge_session(session: Session, scene: Scene, *, now: int, terms: Terms) -> Verdict:
     """Judge a session again before a sensitive act, by device, place and age of the proof.
 
-    Another key or a session beyond its life ends it, and so does another country together
-    with another network: that is how a session looks that was carried away. A proof that is
-    too old for where we are now asks for a new one.
+    Another key or a session beyond its life ends it. A proof that is too old for where we are
+    now asks for a new one, and so does another country than that of the newest proof.
     """
     age = now - session.proven_at
     moved = scene.network != session.network
     abroad = None not in {scene.country, session.country} and scene.country != session.country
     if session.ended_at or scene.thumbprint != session.thumbprint:
         return Verdict.END
-    if now - session.began_at > terms.session_us or (abroad and moved):
+    if now - session.began_at > terms.session_us:
         return Verdict.END
     if session.assurance == Assurance.MAIL or abroad:
         return Verdict.STEP_UP
@@ -174,6 +173,11 @@ def judge_session(session: Session, scene: Scene, *, now: int, terms: Terms) -> 
         if age > (terms.elsewhere_us if moved else terms.proof_us)
         else Verdict.GO_ON
     )
+
+
+def has_stepped_up(session: Session, *, now: int, terms: Terms) -> bool:
+    """Whether a proof was given in a session lately, beside the one that it began by."""
+    return session.proven_at > session.began_at and is_fresh(session, now=now, terms=terms)
 
 
 def is_fresh(session: Session, *, now: int, terms: Terms) -> bool:

@@ -95,6 +95,7 @@ class Purpose(IntEnum):
 
     SIGN_UP = 1
     RECOVERY = 2
+    LOG_IN = 3
 
 
 class Act(IntEnum):
@@ -102,6 +103,20 @@ class Act(IntEnum):
 
     PAYMENT = 1
     CREDENTIALS = 2
+
+
+class SessionAct(IntEnum):
+    """What is sensitive in a session; the gate of `SESSION_ACT` knows acts by these numbers.
+
+    `READ` stands for so many reads of the customer's own data as `tokens.READS_TOLD`.
+    """
+
+    PAY = 1
+    ADD_PASSKEY = 2
+    REMOVE_PASSKEY = 3
+    SET_PASSWORD = 4
+    ADD_AUTHENTICATOR = 5
+    READ = 6
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -124,6 +139,8 @@ class Account(msgspec.Struct, frozen=True):
         sessions: numbers of those that live, the oldest first.
         cooling_until: microseconds; 0: no recovery.
         recovered_in: session that the recovery began.
+        totp_digest: first 63 bits of the SHA-256 of the authenticator's seed, 160 random bits that
+            are the vault's alone. 0: there is none, or it was confirmed before this was kept.
     """
 
     address: int
@@ -135,6 +152,7 @@ class Account(msgspec.Struct, frozen=True):
     sessions: tuple[int, ...] = ()
     cooling_until: int = 0
     recovered_in: int = 0
+    totp_digest: int = 0
 
     @property
     def has_credential(self) -> bool:

@@ -7,30 +7,32 @@ signatures. The handlers then only look whether it still stands.
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 import structlog
 
-from scudo.fabric import Answer, Command, Register, find_record, web
-from scudo.governance import Act as AuditedAct
-from scudo.governance import Recorder
-from scudo.identity.customers.commands import Bearing, EndSessions, ReportMisuse
-from scudo.identity.customers.dpop import DeviceKey, Proofs
+from scudo.fabric import Answer, BankUnavailable, Command, Register, find_record, web
+from scudo.governance import GateShut, Recorder
+from scudo.identity.customers.commands import Bearing, FailProof, JudgeAct, ReportMisuse
 from scudo.identity.customers.errors import (
+    ActDeclined,
+    ActUnusual,
     ChallengeUnknown,
     CoolingOff,
     FreshProofNeeded,
     SessionOver,
 )
-from scudo.identity.customers.logic import Scene, Verdict, judge_session, number_of
-from scudo.identity.customers.model import Account, Session, StoredPasskey, Terms
+from scudo.identity.customers.kept import KeptSecrets
+from scudo.identity.customers.logic import number_of
+from scudo.identity.customers.model import Account, Session, SessionAct, StoredPasskey, Terms
 from scudo.identity.customers.passwords import Passwords
 from scudo.identity.customers.persons import EMAIL, PASSWORD_HASH, Persons
 from scudo.identity.customers.store import Begun, CustomerStore
 from scudo.identity.customers.throttle import Throttle
 from scudo.identity.customers.tokens import AccessTokens, new_refresh_token
+from scudo.identity.dpop import DeviceKey, Proofs
 from scudo.identity.mail import Mail, Mailer
 from scudo.identity.passkeys import Passkey, RelyingParty
 from scudo.kernel import SECOND_US, Refusal, ids
@@ -39,6 +41,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _log: Final = structlog.get_logger("scudo.identity")
 _begun: Final = msgspec.json.Decoder(Begun).decode
 _CHALLENGE_BYTES: Final = 32
+_FIRST_REFUSAL: Final = 400
 _CHALLENGES_MAX: Final = 100_000
 #: The same misuse of the same session is told once in so long.
 _TOLD_US: Final = 60 * SECOND_US
@@ -53,10 +56,11 @@ class KnownPayee(Protocol):
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a customer's session acts from: keyed tokens of device and network."""
+    """Where a customer's session acts from: keyed tokens of device and network, country."""
 
     device: int
     network: int
+    country: int | None
 
 
 class Guard(Protocol):
@@ -68,8 +72,17 @@ class Guard(Protocol):
         """Refuse, or say where the session acts from; None: it is no customer's session."""
 
 
+#: What a session that is judged may be refused with.
+JUDGE_REFUSALS: Final[tuple[type[Refusal], ...]] = (
+    SessionOver,
+    FreshProofNeeded,
+    ActUnusual,
+    ActDeclined,
+    GateShut,
+)
+_DOUBTS: Final = {refusal.code: refusal for refusal in JUDGE_REFUSALS}
 #: What a guard may refuse with.
-GUARD_REFUSALS: Final[tuple[type[Refusal], ...]] = (SessionOver, FreshProofNeeded, CoolingOff)
+GUARD_REFUSALS: Final[tuple[type[Refusal], ...]] = (*JUDGE_REFUSALS, CoolingOff)
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +94,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         record: records acts that change nothing.
         now: our wall clock, microseconds.
         origins: as clients see us.
+        country: the ISO 3166-1 number of an address's country; None: nobody knows any.
     """
 
     submit: web.Submit
@@ -92,6 +106,14 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     mailer: Mailer
     party: RelyingParty
     origins: tuple[str, ...]
+    country: Callable[[str], int | None] | None = None
+
+
+class _Refused(msgspec.Struct, frozen=True):
+    """Of a refusal that the writer gave, what it is."""
+
+    code: str
+    detail: str
 
 
 class _Pending(msgspec.Struct, frozen=True, gc=False):
@@ -102,10 +124,14 @@ class _Pending(msgspec.Struct, frozen=True, gc=False):
     expires_at: int
 
 
+_refused: Final = msgspec.json.Decoder(_Refused).decode
+
+
 class Office:
     """Serves customers: knows what is under way, and what tokens are good.
 
     Attributes:
+        secrets: password hashes and seeds.
         tokens: access tokens; `tokens.authenticate` finds out who asks.
     """
 
@@ -114,9 +140,12 @@ class Office:
         self.store = store
         self.ports = ports
         self.passwords = Passwords()
+        self.secrets = KeptSecrets(ports.persons, self.account)
         self.throttle = Throttle(now=ports.now)
         self.proofs = Proofs(origins=ports.origins, now=ports.now)
-        self.tokens = AccessTokens(self.proofs, store, now=ports.now, misused=self._misused)
+        self.tokens = AccessTokens(
+            self.proofs, store, now=ports.now, misused=self._misused, read_much=self._read_much
+        )
         store.session_ended = self.tokens.end
         self._pending: dict[int, _Pending] = {}
         self._told: dict[tuple[int, str], int] = {}
@@ -154,20 +183,8 @@ class Office:
         Raises:
             PasswordsBusy: if too many wait.
         """
-        kept = await self.ports.persons.read(customer, PASSWORD_HASH)
-        return await self.passwords.verify(_password_of(account, kept), password)
-
-    async def offer_password(self, customer: int, hashed: str) -> int:
-        """Have the vault keep a new hash beside the one that holds; gives the new one's digest.
-
-        Which of them holds is the account's to say, in the log: whatever becomes of the
-        command that says so, the hash that then holds is there.
-        """
-        account = await self.account(customer)
-        kept = await self.ports.persons.read(customer, PASSWORD_HASH)
-        both = f"{hashed} {_password_of(account, kept)}".rstrip()
-        await self.ports.persons.keep(customer, {PASSWORD_HASH: both})
-        return number_of(hashed.encode())
+        kept = await self.secrets.read(customer, account, PASSWORD_HASH)
+        return await self.passwords.verify(kept, password)
 
     async def session(self, call: web.Call) -> Session:
         """The session that a call was made in.
@@ -196,10 +213,17 @@ class Office:
         """Keyed token of the network that a call came from."""
         return await self.ports.persons.token("ip", call.arrival.network or "local")
 
+    def country(self, call: web.Call, *, claimed: int | None = None) -> int | None:
+        """The country that a call came from; what is claimed counts where nobody knows any."""
+        if self.ports.country is None:
+            return claimed
+        return self.ports.country(call.arrival.network)
+
     async def bearing(
-        self, call: web.Call, key: DeviceKey, country: int | None
+        self, call: web.Call, key: DeviceKey, claimed: int | None
     ) -> tuple[Bearing, str]:
         """The device and place that a session begins on, and its first refresh token."""
+        country = self.country(call, claimed=claimed)
         refresh, number, digest = new_refresh_token()
         token = await self.ports.persons.token("device", key.thumbprint)
         network = await self.network(call)
@@ -267,25 +291,28 @@ class Office:
 
     # ---- judging
 
-    async def judge(self, call: web.Call) -> Session:
+    async def judge(self, call: web.Call, act: SessionAct) -> Session:
         """Judge the session of a call again, before something sensitive.
 
         Raises:
             SessionOver: if it is ended by this.
             FreshProofNeeded: if a step-up or a new log-in is needed first.
+            ActUnusual, ActDeclined: if this is not like its customer.
+            GateShut: if nobody decides.
+            BankUnavailable: if it cannot be judged now.
         """
         session = await self.session(call)
-        scene = Scene(session.thumbprint, await self.network(call))
-        verdict = judge_session(session, scene, now=self.ports.now(), terms=self.terms)
-        if verdict is Verdict.END:
-            number = self.own_session(call)
-            ending = EndSessions(number, session.customer, number, "judged_unsafe")
-            await self.submit(ending, call)
-            message = "this session was ended, because it does not look like yours"
-            raise SessionOver(message)
-        if verdict is Verdict.STEP_UP:
-            message = "the last proof of who you are is too old for this"
-            raise FreshProofNeeded(message)
+        judged = JudgeAct(
+            self.own_session(call),
+            session.customer,
+            act,
+            await self.network(call),
+            self.country(call),
+        )
+        answer = await self.submit(judged, call)
+        if answer.status >= _FIRST_REFUSAL:
+            told = _refused(answer.body)
+            raise _DOUBTS.get(told.code, BankUnavailable)(told.detail)
         return session
 
     async def guard_payment(
@@ -302,35 +329,44 @@ class Office:
             where the session acts from; None if the call is not made in one.
 
         Raises:
-            SessionOver, FreshProofNeeded.
+            SessionOver, FreshProofNeeded, ActUnusual, ActDeclined, GateShut, BankUnavailable.
             CoolingOff: if a recovery is young, and the payment large, to somebody new.
         """
         customer = call.client.customer
         if call.client.kind is not web.PrincipalKind.CUSTOMER or customer is None:
             return None
-        session = await self.judge(call)
+        session = await self.judge(call, SessionAct.PAY)
         account = await self.account(customer)
         if account.cooling_until > self.ports.now() and amount > self.terms.cooling_off_limit:
             recovered_at = account.cooling_until - self.terms.cooling_off_us
             if not await is_known(before=recovered_at):
                 message = "large payments to new payees wait after a recovery"
                 raise CoolingOff(message)
-        return Place(session.token, await self.network(call))
+        return Place(session.token, await self.network(call), self.country(call))
 
     # ---- telling
 
-    async def failed(self, call: web.Call, act: str, refusal: Refusal, *, device: int) -> None:
-        """Record an attempt that was refused; for unknown names the same as for known ones."""
-        failed = AuditedAct(
-            0,
-            web.PrincipalKind.NOBODY,
-            act,
-            result=refusal.code,
-            network=await self.network(call),
-            device=device,
-            trace=call.trace_id,
-        )
-        await self.ports.record([failed])
+    async def failed(
+        self,
+        call: web.Call,
+        act: str,
+        refusal: Refusal,
+        *,
+        customer: int,
+        device: int,
+        country: int | None = None,
+    ) -> None:
+        """Record a proof that did not hold; for unknown names the same as for known ones.
+
+        Raises:
+            BankUnavailable: if it cannot be recorded.
+        """
+        network = await self.network(call)
+        failed = FailProof(customer, act, refusal.code, device, network, country, call.trace_id)
+        answer = await self.ports.tell(failed)
+        if answer.status >= _FIRST_REFUSAL:
+            message = "what fails cannot be recorded now, so nothing is tried"
+            raise BankUnavailable(message)
 
     async def notify(self, customer: int, subject: str, text: str) -> None:
         """Mail a customer whose address is known."""
@@ -347,16 +383,27 @@ class Office:
             self._told.clear()
         self._told[session, code] = now
         _log.warning("session_misused", session=ids.show(ids.Prefix.SESSION, session), code=code)
-        task = asyncio.get_running_loop().create_task(
-            self._tell_misuse(session, customer, code, network)
-        )
+        self._aside(self._tell_misuse(session, customer, code, network))
+
+    def _aside(self, telling: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(telling)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    def _read_much(self, session: int, customer: int, network: str) -> None:
+        """Have a session judged that has read much, without waiting for it."""
+        self._aside(self._tell_reads(session, customer, network))
+
+    async def _tell_reads(self, session: int, customer: int, network: str) -> None:
+        token = await self.ports.persons.token("ip", network or "local")
+        # What comes of it is in the log; the session ends by it, or goes on.
+        country = None if self.ports.country is None else self.ports.country(network)
+        await self.ports.tell(JudgeAct(session, customer, SessionAct.READ, token, country))
 
     async def _tell_misuse(self, session: int, customer: int, code: str, network: str) -> None:
         token = await self.ports.persons.token("ip", network or "local")
         answer = await self.ports.tell(ReportMisuse(session, customer, code, token))
-        if answer.status >= 400:
+        if answer.status >= _FIRST_REFUSAL:
             _log.error("misuse_not_recorded", code=code)
 
 
@@ -373,9 +420,3 @@ async def code_digest(persons: Persons, *parts: object) -> int:
 
 #: Options for the browser, as JSON.
 Options = Mapping[str, object]
-
-
-def _password_of(account: Account, kept: str | None) -> str:
-    """Of the hashes that the vault has, the one that holds; empty: none."""
-    hashes = (kept or "").split()
-    return next((h for h in hashes if number_of(h.encode()) == account.password_digest), "")

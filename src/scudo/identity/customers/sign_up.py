@@ -151,20 +151,9 @@ class SignUp:
     def _redeem(
         self, command: Activate | Recover, entry: Entry, purpose: Purpose
     ) -> MailedCode | None:
-        """Use a code up if it is right, count a try if not; None: it is not good."""
-        store, terms = self._store, self._store.terms
-        code = store.codes.get(command.code)
-        if code is None:
-            return None
-        is_open = not code.is_spent and code.tries < terms.code_tries
-        is_due = entry.ordered_at <= code.expires_at and code.purpose == purpose
-        is_right = code.digest == command.digest and code.address == command.address
-        if is_open and is_due and is_right and not code.is_decoy:
-            store.change(entry, store.codes, command.code, is_spent=True)
-            return code
-        if is_open:
-            store.change(entry, store.codes, command.code, tries=code.tries + 1)
-        return None
+        return self._store.redeem(
+            entry, command.code, address=command.address, digest=command.digest, purpose=purpose
+        )
 
     @staticmethod
     def _no(entry: Entry, purpose: Purpose, network: int) -> Answer:

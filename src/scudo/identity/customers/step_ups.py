@@ -67,17 +67,34 @@ class StepUps:
             has_passed = (
                 command.totp_step > 0
                 and account.password_digest == command.against
+                and account.totp_digest == command.totp_digest
                 and self.use_totp(entry, command.customer, account, command.totp_step)
             )
         if not has_passed:
             store.change(entry, store.step_ups, command.number, tries=step_up.tries + 1)
+            session = store.live_session(command.session, entry)
+            store.count_failure(
+                entry,
+                command.customer,
+                device=session.token,
+                network=command.network or session.network,
+                country=command.country,
+            )
             return keep_refusal(
                 entry,
                 StepUpRefused("the proof does not hold"),
                 events.StepUpFailed(step_up.session, step_up.customer, step_up.act),
             )
         store.change(entry, store.step_ups, command.number, proven_at=entry.ordered_at)
-        store.change(entry, store.sessions, command.session, proven_at=entry.ordered_at)
+        session = store.live_session(command.session, entry)
+        store.change(
+            entry,
+            store.sessions,
+            command.session,
+            proven_at=entry.ordered_at,
+            network=command.network or session.network,
+            country=session.country if command.country is None else command.country,
+        )
         entry.emit(events.StepUpPassed(step_up.session, step_up.customer, step_up.act))
         return _DONE
 

@@ -9,7 +9,7 @@ from scudo.governance import Asked, Gates, Passage, Ruling
 from scudo.identity.commands import Registry
 from scudo.identity.customers import events
 from scudo.identity.customers.commands import Bearing
-from scudo.identity.customers.errors import LogInDeclined, SessionOver
+from scudo.identity.customers.errors import LogInCodeNeeded, LogInDeclined, SessionOver
 from scudo.identity.customers.logic import device_number
 from scudo.identity.customers.model import (
     ACCOUNT_KIND,
@@ -27,6 +27,7 @@ from scudo.identity.customers.model import (
     Assurance,
     Device,
     MailedCode,
+    Purpose,
     RefreshToken,
     Session,
     StepUp,
@@ -219,6 +220,7 @@ class CustomerStore:
 
         Raises:
             LogInDeclined: if a gate says no; `decline` keeps its decisions.
+            LogInCodeNeeded: if it asks for more, and a mailed code is all that can be given.
             GateShut: if nobody decides.
         """
         asked = [*passages]
@@ -231,12 +233,55 @@ class CustomerStore:
                 Asked(passage, customer, bearing.token, bearing.network, bearing.country),
                 discharged=frozenset({Ruling.STEP_UP}) if strong else frozenset(),
             )
+            if ruling is Ruling.STEP_UP and not self.account(customer).passkeys:
+                message = "a code that is mailed to you is needed too"
+                raise LogInCodeNeeded(message)
             if ruling not in _OPEN:
                 message = "the bank does not let you in this way now"
                 raise LogInDeclined(message)
 
+    def redeem(
+        self, entry: Entry, number: int, *, address: int, digest: int, purpose: Purpose
+    ) -> MailedCode | None:
+        """Use a mailed code up if it is right, count a try if not; None: it is not good.
+
+        Args:
+            entry: of what it is given for.
+            number: of the code.
+            address: keyed token of where it must have been sent.
+            digest: keyed hash of number and code.
+            purpose: what it must be for.
+        """
+        code = self.codes.get(number)
+        if code is None:
+            return None
+        is_open = not code.is_spent and code.tries < self.terms.code_tries
+        is_due = entry.ordered_at <= code.expires_at and code.purpose == purpose
+        is_right = code.digest == digest and code.address == address
+        if is_open and is_due and is_right and not code.is_decoy:
+            self.change(entry, self.codes, number, is_spent=True)
+            return code
+        if is_open:
+            self.change(entry, self.codes, number, tries=code.tries + 1)
+        return None
+
+    def count_failure(
+        self, entry: Entry, customer: int, *, device: int, network: int, country: int | None
+    ) -> None:
+        """Tell the gates of a proof that did not hold; what they answer changes nothing now."""
+        asked = Asked(Passage.FAILED_PROOF, customer, device, network, country)
+        self.gates.pass_through(entry, asked)
+
     def decline(self, entry: Entry, customer: int, bearing: Bearing, refusal: Refusal) -> Answer:
         """Refuse a log-in and keep what the entry did: decisions, used codes, and an event."""
+        if not isinstance(refusal, LogInDeclined):
+            self.count_failure(
+                entry,
+                customer,
+                device=bearing.token,
+                network=bearing.network,
+                country=bearing.country,
+            )
         return keep_refusal(
             entry,
             refusal,

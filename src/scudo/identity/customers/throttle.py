@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from scudo.identity.customers.errors import TooManyAttempts
+from scudo.identity.customers.logic import number_of
 from scudo.kernel import SECOND_US
 
 _HOUR_US: Final = 3_600 * SECOND_US
@@ -41,8 +42,18 @@ MAIL: Final = Allowance(free=3, first_us=60 * SECOND_US, most_us=_HOUR_US)
 Key = tuple[Allowance, str, int]
 
 
+def known_device(customer: int, device: int) -> int:
+    """The number under which attempts of a customer's own device count.
+
+    Args:
+        customer: who.
+        device: its keyed token, which the audit trail has too.
+    """
+    return number_of(f"attempts\x00{customer}\x00{device}".encode())
+
+
 class Throttle:
-    """Counts attempts; in memory, so a restart forgives."""
+    """Counts attempts, in memory; failures are recalled from the audit trail after a restart."""
 
     def __init__(self, *, now: Callable[[], int], most: int = 200_000) -> None:
         """Count by our wall clock, for so many keys at the most."""
@@ -64,14 +75,18 @@ class Throttle:
             seconds = -(-wait // SECOND_US)
             message = "too many attempts came before this one"
             raise TooManyAttempts(message, headers=((b"retry-after", b"%d" % seconds),))
+        self.recall(keys, at=now)
+
+    def recall(self, keys: Sequence[Key], *, at: int) -> None:
+        """Count an attempt of a time that nobody makes wait."""
         for allowance, kind, number in keys:
-            count, _, newest = self._counted.pop((kind, number), (0, 0, now))
-            count = 1 if now - newest > allowance.forgotten_us else count + 1
+            count, _, newest = self._counted.pop((kind, number), (0, 0, at))
+            count = 1 if at - newest > allowance.forgotten_us else count + 1
             beyond = count - allowance.free
             delay = 0
             if beyond >= 0:
                 delay = min(allowance.most_us, allowance.first_us << min(beyond, 32))
-            self._counted[kind, number] = (count, now + delay, now)
+            self._counted[kind, number] = (count, at + delay, at)
         while len(self._counted) > self._most:
             del self._counted[next(iter(self._counted))]
 

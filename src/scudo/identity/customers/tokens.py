@@ -11,15 +11,19 @@ from collections.abc import Callable
 from typing import Final
 
 from scudo.fabric import web
-from scudo.identity.customers.dpop import DeviceKey, Proofs
-from scudo.identity.customers.errors import KeyMismatched, ProofMissing, ProofReplayed
 from scudo.identity.customers.logic import first_63
 from scudo.identity.customers.model import Session, principal_of
 from scudo.identity.customers.store import CustomerStore
+from scudo.identity.dpop import DeviceKey, Proofs
+from scudo.identity.errors import KeyMismatched, ProofMissing, ProofReplayed
 
 _TOKEN_BYTES: Final = 32
+#: So many reads in a session are told at once.
+READS_TOLD: Final = 100
 #: Tells a thief's use of a token: number of session and customer, code of the refusal, network.
 Misused = Callable[[int, int, str, str], None]
+#: Tells that much was read: number of session and customer, network.
+ReadMuch = Callable[[int, int, str], None]
 
 
 class Grant:
@@ -48,13 +52,22 @@ class AccessTokens:
     """All access tokens of customers that are good now."""
 
     def __init__(
-        self, proofs: Proofs, store: CustomerStore, *, now: Callable[[], int], misused: Misused
+        self,
+        proofs: Proofs,
+        store: CustomerStore,
+        *,
+        now: Callable[[], int],
+        misused: Misused,
+        read_much: ReadMuch,
     ) -> None:
         """Give tokens for the sessions of a store, and check them with their proofs."""
         self._proofs = proofs
         self._now = now
         self._store = store
         self._misused = misused
+        self._read_much = read_much
+        #: Reads by session, since they were told.
+        self._reads: dict[int, int] = {}
         self._by_digest: dict[bytes, Grant] = {}
         self._by_session: dict[int, list[Grant]] = {}
         #: In the order in which they expire, which is that in which they were given.
@@ -97,7 +110,16 @@ class AccessTokens:
                 self._drop(grant)
             self._misused(grant.session, grant.principal.id, refusal.code, arrival.network)
             raise
+        if arrival.method == "GET":
+            self._count_read(grant, arrival)
         return grant.principal
+
+    def _count_read(self, grant: Grant, arrival: web.Arrival) -> None:
+        reads = self._reads.get(grant.session, 0) + 1
+        if reads >= READS_TOLD:
+            reads = 0
+            self._read_much(grant.session, grant.principal.id, arrival.network)
+        self._reads[grant.session] = reads
 
     def _demand_proof(self, scheme: str, token: str, arrival: web.Arrival, grant: Grant) -> None:
         """Look whether a request is proven by the key of its token.
@@ -112,6 +134,7 @@ class AccessTokens:
 
     def end(self, session: int) -> None:
         """Let no token of a session be good any more."""
+        self._reads.pop(session, None)
         for grant in self._by_session.pop(session, ()):
             self._by_digest.pop(grant.digest, None)
 
@@ -122,6 +145,8 @@ class AccessTokens:
             self._by_session[grant.session] = others
         else:
             self._by_session.pop(grant.session, None)
+            # Who let the last token end has not read lately.
+            self._reads.pop(grant.session, None)
 
 
 def new_refresh_token() -> tuple[str, int, bytes]:

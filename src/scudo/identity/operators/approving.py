@@ -22,6 +22,7 @@ from scudo.identity.operators.wire import (
     GivenAnswer,
     OperatorReason,
     Reason,
+    reason_of,
     show_operator,
 )
 from scudo.identity.passkeys import AssertionInvalid, authentication_options, read_assertion
@@ -92,7 +93,7 @@ class _Desk:
         body: NewProposal = call.body
         change = approvals.canonical(body.change).encode()
         command = approvals.Propose(
-            call.client.id, body.kind, change, body.reason, body.is_emergency
+            call.client.id, body.kind, change, reason_of(call), body.is_emergency
         )
         return await web.submitted(self.submit, command, call)
 
@@ -145,7 +146,7 @@ class _Desk:
 
     async def reject(self, call: web.Call) -> web.Reply:
         number = ids.parse(Prefix.APPROVAL, call.path["approval_id"], field="approval_id")
-        command = approvals.Reject(call.client.id, number, call.body.reason)
+        command = approvals.Reject(call.client.id, number, reason_of(call))
         return await web.submitted(self.submit, command, call)
 
     async def withdraw(self, call: web.Call) -> web.Reply:
@@ -213,6 +214,7 @@ def _proposals(desk: _Desk) -> tuple[web.Operation, ...]:
                 _errors.NoEmergency,
                 _errors.SelfServed,
                 *_OF_CHANGES,
+                web.errors.ReferenceUnfit,
                 *web.SUBMIT_REFUSALS,
             ),
         ),
@@ -321,6 +323,7 @@ def _decisions(desk: _Desk) -> tuple[web.Operation, ...]:
                 *ending,
                 _errors.ApprovedByProposer,
                 OperatorNotFound,
+                web.errors.ReferenceUnfit,
                 *web.SUBMIT_REFUSALS,
             ),
         ),

@@ -23,7 +23,7 @@ from scudo.identity.operators.kinds import OperatorIdText
 from scudo.identity.operators.model import Review, Role, Verdict
 from scudo.identity.operators.reviews import AnswerReview, OpenReview, ReviewBody, Reviews
 from scudo.identity.operators.staff import SELF_SCOPE, Now
-from scudo.identity.operators.wire import Reason, show_operator
+from scudo.identity.operators.wire import Reason, reason_of, show_operator
 from scudo.kernel import Prefix, ids, rfc3339
 
 _TAG: Final = "operators"
@@ -96,10 +96,10 @@ class _Desk:
 
     async def break_glass(self, call: web.Call) -> web.Reply:
         body: GivenShares = call.body
-        who = (call.client.id,)
+        who, reason = (call.client.id,), reason_of(call)
         self.throttle.demand(who, now=self.now())
         digest = await asyncio.to_thread(digest_of_shares, body.shares)
-        answer = await self.submit(OpenBreakGlass(call.client.id, digest, body.reason), call)
+        answer = await self.submit(OpenBreakGlass(call.client.id, digest, reason), call)
         if answer.status != 200:
             self.throttle.failed(who, now=self.now())
         return web.Reply(answer.status, answer.body)
@@ -171,6 +171,7 @@ def _glass(desk: _Desk) -> tuple[web.Operation, ...]:
                 LogInThrottled,
                 OperatorNotFound,
                 OperatorStateConflict,
+                web.errors.ReferenceUnfit,
                 *web.SUBMIT_REFUSALS,
             ),
         ),

@@ -52,6 +52,7 @@ from scudo.identity.operators.wire import (
     SessionView,
     hash_of,
     new_token,
+    reason_of,
     show_operator,
 )
 from scudo.identity.passkeys import (
@@ -89,7 +90,7 @@ class _Desk:
     async def recover(self, call: web.Call) -> web.Reply:
         number = ids.parse(Prefix.OPERATOR, call.path["operator_id"], field="operator_id")
         token, kept = new_token("scudo_inv_")
-        command = RecoverOperator(call.client.id, number, kept, call.body.reason)
+        command = RecoverOperator(call.client.id, number, kept, reason_of(call))
         return _with_invitation(await self.submit(command, call), token)
 
     async def begin_enrolment(self, call: web.Call) -> web.Reply:
@@ -226,7 +227,7 @@ class _Desk:
 
     async def suspend(self, call: web.Call) -> web.Reply:
         number = ids.parse(Prefix.OPERATOR, call.path["operator_id"], field="operator_id")
-        answer = await self.submit(SuspendOperator(call.client.id, number, call.body.reason), call)
+        answer = await self.submit(SuspendOperator(call.client.id, number, reason_of(call)), call)
         if answer.status != 200:
             return web.Reply(answer.status, answer.body)
         return web.Reply(200, _view(number, self.staff.find(number), self.now()))
@@ -290,6 +291,7 @@ _ADMINISTERING: Final[tuple[type[Refusal], ...]] = (
     OperatorNotFound,
     OperatorStateConflict,
     SelfAdministered,
+    web.errors.ReferenceUnfit,
     *web.SUBMIT_REFUSALS,
 )
 

@@ -33,6 +33,15 @@ class OperatorReason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Reason
 
 
+def reason_of(call: web.Call) -> str:
+    """Why a call does it.
+
+    Raises:
+        ReferenceUnfit: it looks like somebody's data, which no code is.
+    """
+    return web.demand_reference(call.body.reason, field="reason")
+
+
 class InvitationView(msgspec.Struct, frozen=True):
     """An invitation; its token is shown this once."""
 

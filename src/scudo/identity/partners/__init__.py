@@ -25,7 +25,7 @@ from scudo.identity.partners.model import (
     Partner,
     Tier,
 )
-from scudo.identity.partners.tokens import Doorkeeper, Note, Proofs
+from scudo.identity.partners.tokens import Doorkeeper, Note
 
 __all__ = [
     "PARTNER_SCOPES",
@@ -40,7 +40,6 @@ __all__ = [
     "Note",
     "Partner",
     "Partners",
-    "Proofs",
     "RegisterPartner",
     "RetirePartnerCertificate",
     "RetirePartnerKey",

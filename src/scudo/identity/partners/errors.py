@@ -9,12 +9,14 @@ Refusal
     ├── ClientUnauthenticated          says nothing: nobody has shown to hold a key
     ├── AssertionInvalid, AssertionReplayed                 to whoever holds the key
     ├── PartnerSuspended, EnvironmentMismatch, AddressNotAllowed: of requests too
-    └── GrantUnsupported, ScopeBeyond, SenderConstraintMissing, ProofUnsupported,
-        TokensTooMany
+    └── GrantUnsupported, ScopeBeyond, SenderConstraintMissing, TokensTooMany
+        KeyUnproven, KeyProofStale     of the proof of the key that a token is to be bound to
 """
 
 from typing import ClassVar, Final
 
+from scudo.fabric import web
+from scudo.identity.errors import PROOF_REFUSALS, KeyMismatched
 from scudo.kernel import Refusal
 
 
@@ -111,10 +113,18 @@ class TokenRefusal(Refusal):
 
     Attributes:
         error: how RFC 6749 (section 5.2) and its extensions call this.
+        headers: that go with the answer.
     """
 
     code = "token_refused"
     error: ClassVar[str] = "invalid_request"
+
+    def __init__(
+        self, message: str, *, field: str | None = None, headers: web.errors.Headers = ()
+    ) -> None:
+        """Refuse with one sentence."""
+        super().__init__(message, field=field)
+        self.headers = headers
 
 
 class ClientUnauthenticated(TokenRefusal):
@@ -194,12 +204,21 @@ class SenderConstraintMissing(TokenRefusal):
     next_step = "Connect with a registered certificate, or send a DPoP proof."
 
 
-class ProofUnsupported(TokenRefusal):
-    """Raised when a DPoP proof comes to an installation that checks none."""
+class KeyUnproven(TokenRefusal):
+    """Raised when the DPoP proof that comes with a request for a token is not good."""
 
-    code = "proof_unsupported"
+    code = "token_key_unproven"
     error = "invalid_dpop_proof"
-    next_step = "Connect with a registered certificate, and send no DPoP header."
+    next_step = "Sign a new proof for this very request with the key that the token is to be for."
+
+
+class KeyProofStale(TokenRefusal):
+    """Raised when that proof could be older than this server, and must name its nonce."""
+
+    code = "token_key_nonce_needed"
+    retryable = True
+    error = "use_dpop_nonce"
+    next_step = "Sign a new proof with the nonce of the header DPoP-Nonce; the assertion is unused."
 
 
 class TokensTooMany(TokenRefusal):
@@ -217,8 +236,15 @@ class TokenNotBound(Refusal):
 
     code = "token_not_bound"
     kind = "unauthenticated"
-    next_step = "Connect with the certificate that the token was asked for with."
+    next_step = "Connect with the certificate, or prove the key, that the token was given to."
 
 
 #: What the door refuses a known token with, at any operation.
-DOOR_REFUSALS: Final = (TokenNotBound, EnvironmentMismatch, PartnerSuspended, AddressNotAllowed)
+DOOR_REFUSALS: Final[tuple[type[Refusal], ...]] = (
+    TokenNotBound,
+    EnvironmentMismatch,
+    PartnerSuspended,
+    AddressNotAllowed,
+    KeyMismatched,
+    *PROOF_REFUSALS,
+)

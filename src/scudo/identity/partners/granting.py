@@ -20,6 +20,8 @@ import msgspec
 
 from scudo.fabric import Answer, Tokens, web
 from scudo.governance import Act, Recorder
+from scudo.identity.dpop import DeviceKey
+from scudo.identity.errors import ProofNonceNeeded, ProofRefusal
 from scudo.identity.partners.assertions import (
     ASSERTION_CHARS_MAX,
     ASSERTION_TYPE,
@@ -34,8 +36,9 @@ from scudo.identity.partners.errors import (
     ClientUnauthenticated,
     EnvironmentMismatch,
     GrantUnsupported,
+    KeyProofStale,
+    KeyUnproven,
     PartnerSuspended,
-    ProofUnsupported,
     ScopeBeyond,
     SenderConstraintMissing,
     TokenRefusal,
@@ -148,7 +151,7 @@ class TokenDesk:
                 trace=call.trace_id,
             )
             await self.record((act,))
-            return web.Reply(refusal.status, _problem(refusal))
+            return web.Reply(refusal.status, _problem(refusal), refusal.headers)
 
     async def _issue(self, call: web.Call, attempt: _Attempt) -> web.Reply:
         """Give a token.
@@ -166,7 +169,7 @@ class TokenDesk:
         shown = self._authenticate(request, call.arrival, attempt, now)
         attempt.number = shown.number
         self._demand_welcome(shown.partner, call.arrival)
-        binding, bound_to = self._bind(shown, call.arrival)
+        binding, bound_to = self._bind(shown, call.arrival, attempt)
         scopes = _scopes(request.scope, shown.partner)
         if self.doorkeeper.living(shown.number) >= TOKENS_MAX:
             message = f"this partner has {TOKENS_MAX} living tokens"
@@ -309,24 +312,39 @@ class TokenDesk:
             message = "this partner may not ask from this address"
             raise AddressNotAllowed(message)
 
-    def _bind(self, shown: _Shown, arrival: web.Arrival) -> tuple[Binding, str]:
+    def _bind(
+        self, shown: _Shown, arrival: web.Arrival, attempt: _Attempt
+    ) -> tuple[Binding, str | DeviceKey | None]:
         """Say what the token is bound to.
 
         Raises:
-            ProofUnsupported: if a proof came that nobody checks.
             SenderConstraintMissing: if it would be bound to nothing, in production.
+            KeyUnproven, KeyProofStale.
         """
         if b"dpop" in arrival.headers:
-            if self.doorkeeper.proofs is None:
-                message = "this installation checks no DPoP proofs"
-                raise ProofUnsupported(message, field="dpop")
-            return Binding.PROOF, self.doorkeeper.proofs(arrival, None)
+            return Binding.PROOF, self._proven(arrival, attempt)
         if shown.certificate is not None:
             return Binding.CERTIFICATE, shown.certificate[1]
         if self.doorkeeper.environment is Environment.PRODUCTION:
             message = "a token of production is bound to a certificate or a key"
             raise SenderConstraintMissing(message)
-        return Binding.NONE, ""
+        return Binding.NONE, None
+
+    def _proven(self, arrival: web.Arrival, attempt: _Attempt) -> DeviceKey:
+        """The key whose proof came with the request, used up with it.
+
+        Raises:
+            KeyUnproven: if the proof is not good.
+            KeyProofStale: if it must name our nonce (RFC 9449, section 8).
+        """
+        try:
+            return self.doorkeeper.proofs.check(arrival)
+        except ProofRefusal as refusal:
+            attempt.reason = refusal.code
+            kind = KeyProofStale if isinstance(refusal, ProofNonceNeeded) else KeyUnproven
+            # A token endpoint challenges nobody: of the headers it has the nonce.
+            nonce = [header for header in refusal.headers if header[0] == b"dpop-nonce"]
+            raise kind(refusal.message, field=refusal.field, headers=nonce) from refusal
 
 
 def _claimed(client: str) -> str:

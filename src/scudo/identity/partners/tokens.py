@@ -21,6 +21,8 @@ import msgspec
 
 from scudo.fabric import web
 from scudo.governance import Act
+from scudo.identity.dpop import DeviceKey, Proofs
+from scudo.identity.errors import ProofRefusal
 from scudo.identity.partners.commands import Partners, good_until
 from scudo.identity.partners.errors import (
     AddressNotAllowed,
@@ -53,7 +55,8 @@ class Grant(msgspec.Struct, frozen=True):
     Attributes:
         number: of the event that issued it.
         credential: by which the partner showed who it was.
-        bound_to: thumbprint of the certificate or key; empty if it is bound to none.
+        bound_to: thumbprint of the certificate; or the key that signs proofs, of which the
+            thumbprint is what others call `cnf.jkt`; None if it is bound to neither.
         certificate: the id of that certificate in the partner's record; else empty.
         expires_at: microseconds.
     """
@@ -64,7 +67,7 @@ class Grant(msgspec.Struct, frozen=True):
     method: Method
     credential: str
     binding: Binding
-    bound_to: str
+    bound_to: str | DeviceKey | None
     certificate: str
     expires_at: int
 
@@ -80,9 +83,6 @@ class _Admitted(msgspec.Struct, gc=False):
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
-#: Checks the DPoP proof of a request, with the token that it comes with (none at the token
-#: endpoint), and gives the thumbprint of its key; refuses a proof that is not good.
-Proofs = Callable[[web.Arrival, str | None], str]
 #: Tells the audit trail of an act, without waiting.
 Note = Callable[[Act], None]
 
@@ -97,7 +97,7 @@ class Doorkeeper:
         environment: Environment,
         clock: Callable[[], int],
         note: Note,
-        proofs: Proofs | None = None,
+        proofs: Proofs,
     ) -> None:
         """Guard one installation's door.
 
@@ -106,7 +106,7 @@ class Doorkeeper:
             environment: of the installation.
             clock: microseconds.
             note: told what was refused.
-            proofs: checks DPoP proofs; None: nobody does, and no token is bound to a key.
+            proofs: checks DPoP proofs; whoever else checks some for these URLs shares it.
         """
         self.partners = partners
         self.environment = environment
@@ -159,6 +159,7 @@ class Doorkeeper:
             EnvironmentMismatch: if it is one of another environment.
             PartnerSuspended: if the partner is suspended.
             TokenNotBound: if it comes without what it is bound to.
+            ProofRefusal: if it is bound to a key, and the request's proof is not good.
             AddressNotAllowed: if it comes from where the partner may not ask.
         """
         if not token.startswith(TOKEN_MARK):
@@ -210,9 +211,12 @@ class Doorkeeper:
         )
 
     def _demand_bound(self, grant: Grant, scheme: str, token: str, arrival: web.Arrival) -> None:
-        if grant.binding is Binding.PROOF:
-            assert self.proofs is not None, "nothing is bound to keys unless proofs are checked"
-            if scheme == "dpop" and self.proofs(arrival, token) == grant.bound_to:
+        if isinstance(grant.bound_to, DeviceKey):
+            if scheme == "dpop":
+                try:
+                    self.proofs.check(arrival, token=token, key=grant.bound_to)
+                except ProofRefusal as refusal:
+                    self._refuse(grant, arrival, refusal)
                 return
         elif scheme == "bearer" and (
             grant.binding is Binding.NONE

@@ -25,7 +25,7 @@ PurposeName = Literal[
     "statement",
     "privacy_request",
 ]
-#: What the vault may say to any of these.
+#: What may be said to any of these: by the vault, or to a reason that is no code.
 VAULT_REFUSALS: Final[tuple[type[Refusal], ...]] = (
     vault.errors.VaultUnavailable,
     vault.errors.VaultSealed,
@@ -33,6 +33,7 @@ VAULT_REFUSALS: Final[tuple[type[Refusal], ...]] = (
     vault.errors.VaultQuota,
     vault.errors.CiphertextBroken,
     vault.errors.VaultDefect,
+    web.errors.ReferenceUnfit,
 )
 
 
@@ -110,8 +111,13 @@ def actor_of(call: web.Call) -> str:
 
 
 def why_of(call: web.Call, purpose: str, reason: str, *, correlation: int = 0) -> vault.Why:
-    """What a call reads for; `correlation` is the number of what it belongs to."""
-    return vault.Why(purpose, actor_of(call), reason, correlation)
+    """What a call reads for; `correlation` is the number of what it belongs to.
+
+    Raises:
+        ReferenceUnfit: the reason looks like somebody's data, which no code is.
+    """
+    code = web.demand_reference(reason, field="reason")
+    return vault.Why(purpose, actor_of(call), code, correlation)
 
 
 def _act_of(fact: vault.Fact, call: web.Call, network: int | None, thing: str | None) -> Act:

@@ -198,7 +198,8 @@ class _Desk:
         return web.Reply(200, PersonMatches(shown))
 
     async def erase_person(self, call: web.Call) -> web.Reply:
-        customer, reason = await self._customer_of(call), call.query.reason
+        reason = web.demand_reference(call.query.reason, field="reason")
+        customer = await self._customer_of(call)
         # Last before the vault is asked: a hold that was placed until now holds.
         if customer in self.held():
             refusal = retention.errors.LegalHoldInForce("a legal hold is on this customer")

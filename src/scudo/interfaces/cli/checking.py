@@ -11,8 +11,8 @@ from psycopg.rows import TupleRow
 from rich.markup import escape
 
 from scudo.bootstrap import now_us
+from scudo.fabric import ServerTls, TlsFiles, TlsUnfit, postgres
 from scudo.fabric import doctor as physician
-from scudo.fabric import postgres
 from scudo.governance import find_leaks
 from scudo.interfaces.cli import keeping
 from scudo.interfaces.cli.installing import Settings, holds_bank, settings_now, token_path
@@ -68,6 +68,8 @@ def doctor(*, wants_upgrade: bool, is_json: bool) -> int:
                     data=settings.home if is_embedded else None,
                 )
                 findings.append(_transport(connection))
+                if settings.database_url is not None:
+                    findings.append(_login(settings.database_url))
                 findings += physician.diagnose(connection, examination=examination)
                 if holds_bank(connection):
                     findings.append(_leaks(connection))
@@ -121,9 +123,6 @@ def _certificate(settings: Settings) -> Iterator[physician.Finding]:
     """Whether what HTTPS is served with can be used, and for how long."""
     if settings.tls_cert is None or settings.tls_key is None:
         return
-    # Late: only who serves HTTPS needs the HTTP interface, which takes long to load.
-    from scudo.interfaces.http import ServerTls, TlsFiles, TlsUnfit  # noqa: PLC0415 - late: see above
-
     files = TlsFiles(settings.tls_cert, settings.tls_key, settings.client_ca)
     try:
         tls = ServerTls(files, clock=now_us)
@@ -153,6 +152,19 @@ def _transport(connection: psycopg.Connection[tuple[object, ...]]) -> physician.
         found="TLS" if encrypted else "the same machine" if is_here else "PLAIN TEXT",
         wanted="TLS, or the same machine",
         next_step="Add sslmode=verify-full, sslrootcert, sslcert and sslkey to SCUDO_DATABASE_URL.",
+    )
+
+
+def _login(url: str) -> physician.Finding:
+    """Whether the bank's login is one that the vault's data is closed to."""
+    only_works = postgres.is_worker(url)
+    return physician.Finding(
+        name="database_login",
+        ok=only_works,
+        is_vital=False,
+        found="works only" if only_works else "may take on the vault's or the owner's role",
+        wanted="a login in scudo_app and scudo_read only",
+        next_step="Make logins for bank and vault; run `scudo init` with SCUDO_OWNER_DATABASE_URL.",
     )
 
 

@@ -56,7 +56,7 @@ async def _run(
     settings: Settings, server: postgres.Server, guard: guarding.Guard
 ) -> tuple[retention.Ran, ...]:
     async with (
-        trust_in_vault(guard.socket) as trust,
+        trust_in_vault(guard.address) as trust,
         open_bank(
             server,
             home=settings.home,

@@ -6,7 +6,7 @@ import pwd
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -17,8 +17,9 @@ from rich.markup import escape
 
 from scudo import vault
 from scudo.bootstrap import migrate_all
+from scudo.fabric import TlsUnfit, postgres, telemetry
 from scudo.fabric import doctor as physician
-from scudo.fabric import postgres
+from scudo.fabric import settings as environment
 from scudo.interfaces import vaulting
 from scudo.interfaces.cli.installing import Settings, opened, settings_now
 from scudo.interfaces.cli.terminal import INTERRUPTED, NOT_OK, OK, Terminal
@@ -119,9 +120,16 @@ def rotate_token(*, is_agreed: bool, is_json: bool) -> int:
     return OK
 
 
-def serve() -> int:
-    """Run the vault until a signal ends it, or it ends by itself."""
-    terminal, settings = Terminal(), settings_now()
+def serve(hop: Mapping[str, str]) -> int:
+    """Run the vault until a signal ends it, or it ends by itself.
+
+    Args:
+        hop: what the command line says in place of `SCUDO_VAULT_…`, by the rest of the name.
+    """
+    terminal = Terminal()
+    named = {f"SCUDO_VAULT_{name}": value for name, value in hop.items()}
+    settings = environment.settings_from(os.environ | named, is_root=os.geteuid() == 0)
+    telemetry.configure_logging(level="INFO")
     stop = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -137,6 +145,8 @@ def serve() -> int:
         if process.user == os.geteuid():
             terminal.aside.print("The vault runs as the same user as the bank.")
         sys.stdout.write(f"{process.socket}\n")
+        if settings.vault_listen is not None:
+            sys.stdout.write(f"tls://{settings.vault_listen[0]}:{process.port}\n")
         sys.stdout.flush()
         while not stop.wait(_LOOK_S):
             if process.process.poll() is not None:
@@ -193,6 +203,13 @@ def status(*, is_json: bool) -> int:
 
 def findings(settings: Settings) -> Iterator[physician.Finding]:
     """What doctor says of the vault; nothing if there is none."""
+    if settings.vault_at is not None:
+        # Its user, root and erasures are for the doctor of its own machine.
+        try:
+            yield _state(settings)
+        except TlsUnfit as unfit:
+            yield _hop_unfit(unfit)
+        return
     folder = vaulting.folder_of(settings)
     if not folder.exists():
         return
@@ -227,12 +244,24 @@ def findings(settings: Settings) -> Iterator[physician.Finding]:
     )
 
 
+def _hop_unfit(unfit: TlsUnfit) -> physician.Finding:
+    return physician.Finding(
+        name="vault",
+        ok=False,
+        is_vital=False,
+        found=unfit.message,
+        wanted="reached by mutual TLS",
+        next_step=unfit.next_step,
+    )
+
+
 def _state(settings: Settings) -> physician.Finding:
     """How the vault that runs is; one that does not starts with the bank."""
-    socket, found, ok = vaulting.socket_of(settings), "does not run: it starts with the bank", True
-    if socket is not None and socket.exists():
+    address, ok = vaulting.address_of(settings), settings.vault_at is None
+    found = "does not run: it starts with the bank" if ok else "elsewhere, and does not answer"
+    if isinstance(address, vault.RemoteVault) or (address is not None and address.exists()):
         try:
-            with vault.VaultClient(socket, patience_s=0) as client:
+            with vault.VaultClient(address, patience_s=0) as client:
                 status = client.ask(vault.Status())
             ok = status.state == "open"
             found = f"{status.state}, token key {status.token_version}"
@@ -274,9 +303,9 @@ def _asked(settings: Settings, *, starts: bool = False) -> Iterator[vault.VaultC
     Raises:
         VaultUnavailable: none runs.
     """
-    socket = vaulting.socket_of(settings)
-    if socket is not None and socket.exists():
-        with vault.VaultClient(socket) as client:
+    address = vaulting.address_of(settings)
+    if isinstance(address, vault.RemoteVault) or (address is not None and address.exists()):
+        with vault.VaultClient(address) as client:
             yield client
     elif starts:
         with _running(settings) as process, vault.VaultClient(process.socket) as client:
@@ -288,7 +317,15 @@ def _asked(settings: Settings, *, starts: bool = False) -> Iterator[vault.VaultC
 
 @contextmanager
 def _running(settings: Settings) -> Iterator[vaulting.VaultProcess]:
-    """The vault beside the database of a bank that was made before."""
+    """The vault beside the database of a bank that was made before.
+
+    On a machine of its own it knows the database by its own login only, and has nothing to make.
+    """
+    if settings.vault_database_url is not None and settings.database_url is None:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with vaulting.running_alone(settings, settings.vault_database_url) as process:
+            yield process
+        return
     with opened(settings) as dsn:
         migrate_all(dsn)
         with vaulting.running(settings, server=postgres.database_from(settings)) as process:

@@ -5,7 +5,6 @@ Both commands write to the log, so the bank must not be serving meanwhile.
 
 import asyncio
 import os
-from pathlib import Path
 
 import msgspec
 
@@ -15,6 +14,7 @@ from scudo.identity import operators
 from scudo.interfaces import guarding
 from scudo.interfaces.cli.installing import Settings, opened, settings_now
 from scudo.interfaces.cli.terminal import OK, REFUSED, Terminal
+from scudo.vault import Address
 
 
 def enroll_first(handles: tuple[str, str], *, is_json: bool) -> int:
@@ -68,11 +68,11 @@ def _ask(settings: Settings, command: Command) -> Answer:
     with postgres.database_from(settings) as server:
         server.start()
         with guarding.guarded(settings, server=server) as guard:
-            return asyncio.run(_submit(settings, server, guard.socket, command))
+            return asyncio.run(_submit(settings, server, guard.address, command))
 
 
 async def _submit(
-    settings: Settings, server: postgres.Server, vault: Path, command: Command
+    settings: Settings, server: postgres.Server, vault: Address, command: Command
 ) -> Answer:
     async with (
         trust_in_vault(vault) as trust,

@@ -97,7 +97,7 @@ async def opened_bank(
         guard = await asyncio.to_thread(
             stack.enter_context, guarding.guarded(settings, server=server)
         )
-        trust = await stack.enter_async_context(trust_in_vault(guard.socket))
+        trust = await stack.enter_async_context(trust_in_vault(guard.address))
         bank = await stack.enter_async_context(
             open_bank(
                 server,

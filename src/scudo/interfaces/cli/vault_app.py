@@ -1,6 +1,7 @@
 """The commands of `scudo vault`, their options and their help."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -118,19 +119,38 @@ def vault_rotate_token(
 
 
 @vault.command(name="serve")
-def vault_serve() -> None:
+def vault_serve(
+    *,
+    listen: Annotated[
+        str | None, typer.Option(help="Wait for callers of the network too: HOST:PORT.")
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option(help="The vault's chain of certificates, PEM.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="CAs of its callers, PEM: a file, or a folder.")
+    ] = None,
+    callers: Annotated[
+        Path | None, typer.Option(help="List of the callers and what they may, TOML.")
+    ] = None,
+) -> None:
     """Run the vault beside the bank's database, until Ctrl-C.
 
     As root it runs as another user (SCUDO_VAULT_USER). The first line on standard output is
-    its socket, once it answers.
+    its socket, once it answers; with --listen the second is its address on the network, where
+    callers are let in by mutual TLS. What only keepers may do is done on this machine.
 
     \b
     Examples:
       scudo vault serve
+      scudo vault serve --listen 10.0.0.5:8421 --cert vault.pem --key vault.key \\
+          --ca hop-ca.pem --callers callers.toml
     """  # noqa: D301 - a line continuation that is shown
     from scudo.interfaces.cli import keeping  # noqa: PLC0415 - late: `--help` must not load the bank
 
-    sys.exit(keeping.serve())
+    hop = {"LISTEN": listen, "CERT": cert, "KEY": key, "CA": ca, "CALLERS": callers}
+    sys.exit(keeping.serve({name: str(value) for name, value in hop.items() if value is not None}))
 
 
 @vault.command(name="unseal")

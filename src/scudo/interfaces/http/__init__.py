@@ -6,7 +6,6 @@ from scudo.interfaces.http.openapi import openapi_document, refusals_of
 from scudo.interfaces.http.server import HttpServer
 from scudo.interfaces.http.signatures import Nonces, SignatureCheck
 from scudo.interfaces.http.system import Check, Readiness, System
-from scudo.interfaces.http.tls import ServerTls, TlsFiles, TlsUnfit
 
 __all__ = [
     "Application",
@@ -15,11 +14,8 @@ __all__ = [
     "Limits",
     "Nonces",
     "Readiness",
-    "ServerTls",
     "SignatureCheck",
     "System",
-    "TlsFiles",
-    "TlsUnfit",
     "openapi_document",
     "refusals_of",
 ]

@@ -8,10 +8,10 @@ from typing import Final
 
 import uvicorn
 
+from scudo.fabric import ServerTls
 from scudo.interfaces.http.app import Application
 from scudo.interfaces.http.limits import Limits
 from scudo.interfaces.http.protocol import give_up_late, guarded
-from scudo.interfaces.http.tls import ServerTls
 
 _BACKLOG: Final = 2048
 _SWEEP_S: Final = 1

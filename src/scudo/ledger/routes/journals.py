@@ -74,6 +74,7 @@ JOURNAL_REFUSALS: Final[tuple[type[Refusal], ...]] = (
     ReleaseTooHigh,
     SameAccount,
     ids.IdMalformed,
+    web.errors.ReferenceUnfit,
 )
 
 
@@ -107,11 +108,11 @@ class NewMovement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewJournal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Movements that stand or fall together."""
+    """Movements that stand or fall together; `reference` is a code of yours, and no prose."""
 
     mandate: MandateText
     movements: Annotated[tuple[NewMovement, ...], msgspec.Meta(max_length=_MOVEMENTS_MAX)]
-    reference: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    reference: Annotated[str, web.reference_text(shortest=0, longest=128)] = ""
 
 
 class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -208,11 +209,12 @@ class _Desk:
         )
 
     def _command(self, body: NewJournal) -> PostJournal:
+        reference = web.demand_reference(body.reference, field="reference")
         movements = tuple(
             self._movement(movement, f"movements[{index}]")
             for index, movement in enumerate(body.movements)
         )
-        return PostJournal(mandate_number(body.mandate), movements, body.reference)
+        return PostJournal(mandate_number(body.mandate), movements, reference)
 
     def _movement(self, body: NewMovement, where: str) -> Movement:
         has_sides = body.kind in {"post", "hold"}

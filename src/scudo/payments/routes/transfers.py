@@ -94,7 +94,7 @@ class NewPayment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a held payment may go on, as a code of yours."""
 
-    reason_code: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    reason_code: Annotated[str, web.reference_text(shortest=1, longest=64)]
 
 
 class ChallengeAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,7 +174,8 @@ class _Desk:
         place = await self.guard(call, amount=order.amount, is_known=known)
         if place is not None:
             # Of a customer's session it is known, whatever the request says.
-            order = replace(order, device=place.device, ip=place.network)
+            country = order.country if place.country is None else place.country
+            order = replace(order, device=place.device, ip=place.network, country=country)
         sent = {} if place is not None else {"device": body.device, "ip": body.ip}
         if body.message is None:
             command = replace(order, **await tokens_of(self.tokeniser, **sent))
@@ -202,7 +203,8 @@ class _Desk:
         return await web.submitted(self.submit, command, call)
 
     async def release(self, call: web.Call) -> web.Reply:
-        command = ReleasePayment(payment_of(call), call.body.reason_code)
+        reason = web.demand_reference(call.body.reason_code, field="reason_code")
+        command = ReleasePayment(payment_of(call), reason)
         return await web.submitted(self.submit, command, call)
 
     async def cancel(self, call: web.Call) -> web.Reply:
@@ -341,7 +343,7 @@ def _acts(desk: _Desk) -> tuple[web.Operation, ...]:
             handler=desk.release,
             body=Release,
             example=Release("customer_called"),
-            **on_one,
+            **on_one | {"refusals": (web.errors.ReferenceUnfit, *on_one["refusals"])},
         ),
         web.Operation(
             path="/v1/payments/{payment_id}/cancellation",

@@ -24,7 +24,7 @@ from webauthn.helpers import bytes_to_base64url
 
 from scudo.bootstrap import now_us, open_bank
 from scudo.fabric import postgres, web
-from scudo.identity import SCOPES, Registry, customers, issue_token
+from scudo.identity import SCOPES, DeviceKey, Proofs, Registry, customers, issue_token
 from scudo.kernel import instant
 from scudo.simulation.bench import outside
 from scudo.simulation.bench.stage import (
@@ -118,14 +118,16 @@ def token_check(terms: Terms, report: Report) -> Figures:
     """Check an access token with its DPoP proof, in process, each proof a distinct one."""
     clock = _Clock()
     keeper = customers.CustomerKeeper(Registry())
-    proofs = customers.Proofs(origins=(_HOST,), now=clock)
-    tokens = customers.AccessTokens(proofs, keeper.store, now=clock, misused=lambda *_: None)
+    proofs = Proofs(origins=(_HOST,), now=clock)
+    tokens = customers.AccessTokens(
+        proofs, keeper.store, now=clock, misused=lambda *_: None, read_much=lambda *_: None
+    )
     # Beyond the time in which a proof could be older than this process.
     clock.now += 10_000_000
     devices = [SoftwareDevice() for _ in range(100)]
     given = []
     for number, device in enumerate(devices, 1):
-        key = customers.DeviceKey(device.header.encode())
+        key = DeviceKey(device.header.encode())
         session = customers.Session(
             number,
             number,

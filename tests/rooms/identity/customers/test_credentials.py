@@ -193,15 +193,18 @@ class TestPassword:
         assert any(b"password" in bytes(value) for value in kept)
         assert not any(b"argon2" in bytes(value) for value in kept)
 
-    def test_stays_what_it_was_when_its_change_is_refused(self, owner, bank):
-        """The vault has the new hash by then; the account says which of the two holds."""
+    def test_stays_what_it_was_when_its_change_is_refused(self, owner, bank, terms):
+        """The vault has the new hash by then, and drops it."""
         customer = int(owner.customer.removeprefix("cus_"), 16)
         office = bank.office
-        bank.run(office.offer_password(customer, bank.run(office.passwords.hash("another one"))))
-        account = bank.run(office.account(customer))
+        before = bank.run(office.ports.persons.read(customer, "password_hash"))
+        terms(fresh_us=-1)
+        body = {"password": "another horse 4712", "current_password": PASSWORD}
 
-        assert bank.run(office.is_password(customer, account, PASSWORD))
-        assert not bank.run(office.is_password(customer, account, "another one"))
+        assert code(owner.send("PUT", "/v1/password", body)) == (403, "fresh_proof_needed")
+
+        assert bank.run(office.ports.persons.read(customer, "password_hash")) == before
+        assert log_in(owner, email=owner.address, code=totp_code(owner.seed)).status_code == 201
 
 
 class TestPasskey:

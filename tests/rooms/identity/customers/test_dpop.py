@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from webauthn.helpers import bytes_to_base64url as b64
 
 from scudo.fabric.web import Arrival
-from scudo.identity.customers.dpop import AHEAD_S, WINDOW_S, DeviceKey, Proofs, Replays
-from scudo.identity.customers.errors import ProofRefusal
+from scudo.identity.dpop import AHEAD_S, WINDOW_S, DeviceKey, Proofs, Replays
+from scudo.identity.errors import ProofRefusal
 from scudo.simulation import DeviceKey as Key
 
 NOW = 1_800_000_000

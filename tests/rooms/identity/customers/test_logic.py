@@ -53,7 +53,7 @@ class TestSession:
             ({"proven_at": NOW - TERMS.proof_us}, HOME, Verdict.GO_ON),
             ({"proven_at": NOW - TERMS.proof_us - 1}, HOME, Verdict.STEP_UP),
             ({}, Scene("key", 4, 392), Verdict.STEP_UP),
-            ({}, ABROAD, Verdict.END),
+            ({}, ABROAD, Verdict.STEP_UP),
             ({}, Scene("other", 4, 756), Verdict.END),
             ({"ended_at": NOW}, HOME, Verdict.END),
             ({"began_at": NOW - TERMS.session_us}, HOME, Verdict.GO_ON),

@@ -7,6 +7,9 @@ SELECT pg_advisory_unlock(7235419000002);
 -- is_prepared: whether this database was ever migrated
 SELECT to_regclass('fabric.migration');
 
+-- may_make: whether we may make schemas here
+SELECT has_database_privilege(current_database(), 'CREATE');
+
 -- prepare: the book of migrations; the bank at work may check that the database fits the code
 CREATE SCHEMA IF NOT EXISTS fabric;
 CREATE TABLE fabric.migration (

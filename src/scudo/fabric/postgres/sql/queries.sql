@@ -51,6 +51,25 @@ ALTER DEFAULT PRIVILEGES FOR ROLE scudo_owner GRANT USAGE ON SCHEMAS TO scudo_ap
 ALTER DEFAULT PRIVILEGES FOR ROLE scudo_owner GRANT USAGE ON TYPES TO scudo_app, scudo_read;
 ALTER DEFAULT PRIVILEGES FOR ROLE scudo_owner GRANT SELECT ON TABLES TO scudo_read;
 
+-- is_worker: whether we are in the bank's roles, and neither make roles nor own what it stores
+SELECT coalesce(bool_and(pg_has_role(current_user, bank.oid, 'SET')), false)
+    AND count(*) = 2
+    AND NOT (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user)
+    AND NOT EXISTS (
+        SELECT FROM pg_roles AS other
+        WHERE other.rolname IN ('scudo_owner', 'scudo_vault')
+            AND pg_has_role(current_user, other.oid, 'MEMBER'))
+FROM pg_roles AS bank WHERE bank.rolname IN ('scudo_app', 'scudo_read');
+
+-- is_login: whether somebody can log in by this name
+SELECT FROM pg_roles WHERE rolname = %s AND rolcanlogin;
+
+-- is_member: whether a login may take on a role
+SELECT pg_has_role(%s, %s, 'SET');
+
+-- admit: let a login take on a role
+GRANT {role} TO {login};
+
 -- tables: every table that holds rows of its own
 SELECT n.nspname, c.relname
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

@@ -13,17 +13,15 @@ from scudo.identity.customers.errors import (
     CredentialLimit,
     CredentialTaken,
     CredentialUnknown,
-    FreshProofNeeded,
     PasswordsBusy,
     PasswordTooWeak,
     PasswordUnproven,
-    SessionOver,
     StepUpNeeded,
     TooManyAttempts,
 )
 from scudo.identity.customers.logic import demand_strong, number_of
-from scudo.identity.customers.model import RECOVERY_CODES, Assurance
-from scudo.identity.customers.office import Office, code_digest
+from scudo.identity.customers.model import RECOVERY_CODES, Assurance, SessionAct
+from scudo.identity.customers.office import JUDGE_REFUSALS, Office, code_digest
 from scudo.identity.customers.passwords import matching_step, new_seed, seed_uri
 from scudo.identity.customers.persons import EMAIL, PASSWORD_HASH, TOTP_SEED
 from scudo.identity.customers.routes.wire import (
@@ -87,7 +85,10 @@ class _CredentialDesk:
         number = number_of(passkey.id)
         command = AddPasskey(office.own_session(call), _customer(call), number, passkey, step_up)
         added = PasskeyAdded(ids.show(Prefix.PASSKEY, number))
-        return await self._change(call, command, web.Reply(201, added), "a passkey was added")
+        reply = web.Reply(201, added)
+        return await self._change(
+            call, SessionAct.ADD_PASSKEY, command, reply, "a passkey was added"
+        )
 
     async def remove_passkey(self, call: web.Call) -> web.Reply:
         query: StepUpQuery = call.query
@@ -95,7 +96,9 @@ class _CredentialDesk:
         number = ids.parse(Prefix.PASSKEY, call.path["passkey_id"], field="passkey_id")
         own = self._office.own_session(call)
         command = RemovePasskey(own, _customer(call), number, step_up)
-        return await self._change(call, command, web.Reply(204), "a passkey was removed")
+        return await self._change(
+            call, SessionAct.REMOVE_PASSKEY, command, web.Reply(204), "a passkey was removed"
+        )
 
     async def set_password(self, call: web.Call) -> web.Reply:
         office = self._office
@@ -106,12 +109,14 @@ class _CredentialDesk:
         address = await office.ports.persons.read(_customer(call), EMAIL)
         demand_strong(body.password, address=address)
         hashed = await office.passwords.hash(body.password)
-        digest = await office.offer_password(_customer(call), hashed)
-        command = SetPassword(office.own_session(call), _customer(call), digest, step_up)
-        reply = await self._change(call, command, web.Reply(204), "the password was set")
-        if reply.status < _FIRST_REFUSAL:
-            await office.ports.persons.keep(_customer(call), {PASSWORD_HASH: hashed})
-        return reply
+
+        async def change(digest: int) -> web.Reply:
+            command = SetPassword(office.own_session(call), _customer(call), digest, step_up)
+            return await self._change(
+                call, SessionAct.SET_PASSWORD, command, web.Reply(204), "the password was set"
+            )
+
+        return await office.secrets.exchange(_customer(call), PASSWORD_HASH, hashed, change)
 
     async def _demand_current(self, call: web.Call, current: str | None) -> None:
         """See that who changes a password knows the one before.
@@ -132,7 +137,14 @@ class _CredentialDesk:
         office.throttle.take(keys)
         if not await office.is_password(session.customer, account, current or ""):
             refusal = PasswordUnproven("the current password is not this", field="current_password")
-            await office.failed(call, "identity.set_password", refusal, device=session.token)
+            await office.failed(
+                call,
+                "identity.set_password",
+                refusal,
+                customer=session.customer,
+                device=session.token,
+                country=session.country,
+            )
             raise refusal
         office.throttle.forgive(keys)
 
@@ -158,18 +170,22 @@ class _CredentialDesk:
         digests = [
             await code_digest(office.ports.persons, "recovery", customer, code) for code in codes
         ]
-        command = ConfirmTotp(office.own_session(call), customer, step, tuple(digests), step_up)
-        shown = web.Reply(201, RecoveryCodes(codes))
-        reply = await self._change(call, command, shown, "an authenticator was added")
-        if reply.status < _FIRST_REFUSAL:
-            await office.ports.persons.keep(customer, {TOTP_SEED: seed})
-        return reply
+
+        async def change(digest: int) -> web.Reply:
+            own = office.own_session(call)
+            command = ConfirmTotp(own, customer, step, tuple(digests), step_up, digest)
+            shown = web.Reply(201, RecoveryCodes(codes))
+            return await self._change(
+                call, SessionAct.ADD_AUTHENTICATOR, command, shown, "an authenticator was added"
+            )
+
+        return await office.secrets.exchange(customer, TOTP_SEED, seed, change)
 
     async def _change(
-        self, call: web.Call, command: Command, reply: web.Reply, what: str
+        self, call: web.Call, act: SessionAct, command: Command, reply: web.Reply, what: str
     ) -> web.Reply:
         office = self._office
-        await office.session(call)
+        await office.judge(call, act)
         answer = await office.submit(command, call)
         if answer.status >= _FIRST_REFUSAL:
             return web.Reply(answer.status, answer.body)
@@ -193,10 +209,9 @@ def credential_operations(office: Office) -> tuple[web.Operation, ...]:
     desk = _CredentialDesk(office)
     changing: tuple[type[Refusal], ...] = (
         ids.IdMalformed,
-        SessionOver,
+        *JUDGE_REFUSALS,
         CoolingOff,
         StepUpNeeded,
-        FreshProofNeeded,
         *SESSION_REFUSALS,
         *web.SUBMIT_REFUSALS,
     )

@@ -5,10 +5,11 @@ from typing import Final
 from scudo.fabric import Answer, web
 from scudo.governance import GateShut
 from scudo.identity.customers.commands import Bearing, EndSessions, LogIn, Refresh
-from scudo.identity.customers.dpop import DeviceKey
 from scudo.identity.customers.errors import (
     AddressMalformed,
     ChallengeUnknown,
+    CodeRefused,
+    LogInCodeNeeded,
     LogInDeclined,
     LogInRefused,
     PasswordsBusy,
@@ -17,10 +18,11 @@ from scudo.identity.customers.errors import (
     SessionUnknown,
 )
 from scudo.identity.customers.logic import device_number, read_address
-from scudo.identity.customers.model import NOBODY, Account
+from scudo.identity.customers.model import NOBODY, Account, StoredPasskey
 from scudo.identity.customers.office import Office, code_digest
 from scudo.identity.customers.passwords import matching_step
 from scudo.identity.customers.persons import EMAIL, TOTP_SEED
+from scudo.identity.customers.recalling import LOG_IN
 from scudo.identity.customers.routes.wire import (
     SELF,
     SESSION_REFUSALS,
@@ -36,20 +38,23 @@ from scudo.identity.customers.routes.wire import (
     TokenRefresh,
     Tokens,
     assurance_name,
+    optional_id,
     tokens_reply,
 )
-from scudo.identity.customers.throttle import ACCOUNT, DEVICE, NETWORK, Key
+from scudo.identity.customers.throttle import ACCOUNT, DEVICE, NETWORK, Key, known_device
 from scudo.identity.customers.tokens import new_refresh_token, refresh_digest
+from scudo.identity.dpop import DeviceKey
 from scudo.identity.errors import CustomerNotFound
 from scudo.identity.passkeys import (
+    Assertion,
     AssertionInvalid,
+    Passkey,
     authentication_options,
     read_assertion,
     verify_answer,
 )
 from scudo.kernel import Prefix, Refusal, ids, rfc3339
 
-_LOG_IN: Final = "log_in"
 _FIRST_REFUSAL: Final = 400
 #: Of one network: what waits for an answer is in memory.
 _CHALLENGES_PER_S: Final = 50
@@ -74,34 +79,36 @@ class _LogInDesk:
         office = self._office
         body: PasskeyLogIn = call.body
         key = office.proofs.check(call.arrival)
-        keys: list[Key] = [(NETWORK, _LOG_IN, await office.network(call))]
+        keys: list[Key] = [(NETWORK, LOG_IN, await office.network(call))]
         office.throttle.take(keys)
         number = ids.parse(Prefix.CHALLENGE, body.challenge_id, field="challenge_id")
         challenge = office.answered(number, None)
         bearing, refresh = await office.bearing(call, key, body.country)
+        stored: StoredPasskey | None = None
         try:
-            command = await self._answered(body, challenge, bearing)
+            assertion = read_assertion(body.credential)
+            passkey, stored = await office.passkey(assertion.credential)
+            answered = _answered(office, assertion, challenge, stored)
         except AssertionInvalid as refusal:
-            await office.failed(call, "identity.log_in", refusal, device=bearing.token)
+            await self._failed(
+                call, refusal, bearing, NOBODY if stored is None else stored.customer
+            )
             raise
+        assert stored is not None, "nobody's passkey answers nothing"
+        command = LogIn(stored.customer, passkey, answered, 0, 0, 0, bearing)
         return await self._begin(call, command, key, refresh, keys)
 
-    async def _answered(self, body: PasskeyLogIn, challenge: bytes, bearing: Bearing) -> LogIn:
-        """Verify a passkey's answer.
-
-        Raises:
-            AssertionInvalid: if it does not hold, or nobody has this passkey.
-        """
-        office = self._office
-        assertion = read_assertion(body.credential)
-        number, stored = await office.passkey(assertion.credential)
-        if stored is None:
-            message = "the passkey's answer does not hold"
-            raise AssertionInvalid(message, field="credential")
-        answered = verify_answer(
-            office.ports.party, assertion, challenge=challenge, passkey=stored.passkey
+    async def _failed(
+        self, call: web.Call, refusal: Refusal, bearing: Bearing, customer: int
+    ) -> None:
+        await self._office.failed(
+            call,
+            "identity.log_in",
+            refusal,
+            customer=customer,
+            device=bearing.token,
+            country=bearing.country,
         )
-        return LogIn(stored.customer, number, answered, 0, 0, 0, bearing)
 
     async def by_password(self, call: web.Call) -> web.Reply:
         """Log in by password and code; for an unknown name the same work is done in vain."""
@@ -109,6 +116,7 @@ class _LogInDesk:
         body: PasswordLogIn = call.body
         key = office.proofs.check(call.arrival)
         address = read_address(body.email)
+        mailed = optional_id(Prefix.MAILED_CODE, body.code_id, "code_id")
         token = await persons.token(EMAIL, address)
         bearing, refresh = await office.bearing(call, key, body.country)
         found = await office.find(office.store.addresses, token)
@@ -116,18 +124,19 @@ class _LogInDesk:
         account = await office.find(office.store.accounts, customer) or Account(token)
         device = device_number(customer, key.thumbprint)
         is_known = await office.find(office.store.devices, device) is not None
-        keys = _allowances(token, device, bearing.network, is_known=is_known)
+        own = known_device(customer, bearing.token)
+        keys = _allowances(token, own, bearing.network, is_known=is_known)
         office.throttle.take(keys)
         is_right = await office.is_password(customer, account, body.password)
-        seed = await persons.read(customer, TOTP_SEED)
+        seed = await office.secrets.read(customer, account, TOTP_SEED)
         step = matching_step(seed or _NOBODYS_SEED, body.code or "", now=office.ports.now())
         given = body.recovery_code or ""
         recovery = await code_digest(persons, "recovery", customer, given)
-        has_second = (seed is not None and step > account.totp_step) or recovery in account.recovery
+        has_second = (seed != "" and step > account.totp_step) or recovery in account.recovery
         if not (is_right and has_second and account.has_totp):
             message = "name and proofs do not go together"
             refusal = LogInRefused(message)
-            await office.failed(call, "identity.log_in", refusal, device=bearing.token)
+            await self._failed(call, refusal, bearing, customer)
             raise refusal
         command = LogIn(
             customer,
@@ -137,6 +146,9 @@ class _LogInDesk:
             0 if given else step,
             recovery if given else 0,
             bearing,
+            mailed,
+            await code_digest(persons, mailed, body.mailed_code) if mailed else 0,
+            account.totp_digest,
         )
         reply = await self._begin(call, command, key, refresh, keys)
         if reply.status < _FIRST_REFUSAL:
@@ -225,11 +237,25 @@ class _LogInDesk:
         return web.Reply(answer.status, answer.body or None)
 
 
+def _answered(
+    office: Office, assertion: Assertion, challenge: bytes, stored: StoredPasskey | None
+) -> Passkey:
+    """Verify a passkey's answer; gives the passkey after it.
+
+    Raises:
+        AssertionInvalid: if it does not hold, or nobody has this passkey.
+    """
+    if stored is None:
+        message = "the passkey's answer does not hold"
+        raise AssertionInvalid(message, field="credential")
+    return verify_answer(office.ports.party, assertion, challenge=challenge, passkey=stored.passkey)
+
+
 def _allowances(account: int, device: int, network: int, *, is_known: bool) -> list[Key]:
     """Whose attempts a log-in counts among: a known device's own, or those of strangers."""
     if is_known:
-        return [(DEVICE, _LOG_IN, device)]
-    return [(ACCOUNT, _LOG_IN, account), (NETWORK, _LOG_IN, network)]
+        return [(DEVICE, LOG_IN, device)]
+    return [(ACCOUNT, LOG_IN, account), (NETWORK, LOG_IN, network)]
 
 
 def log_in_operations(office: Office) -> tuple[web.Operation, ...]:
@@ -281,7 +307,14 @@ def _entering(desk: _LogInDesk) -> tuple[web.Operation, ...]:
             handler=desk.by_password,
             answers={201: Tokens},
             body=PasswordLogIn,
-            refusals=(AddressMalformed, LogInRefused, PasswordsBusy, *entering),
+            refusals=(
+                AddressMalformed,
+                LogInRefused,
+                LogInCodeNeeded,
+                CodeRefused,
+                PasswordsBusy,
+                *entering,
+            ),
         ),
         web.Operation(
             method="POST",

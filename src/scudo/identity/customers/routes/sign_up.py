@@ -55,6 +55,11 @@ Somebody tried to sign up with this address, which has an account already.
 
 If it was you, log in instead. If not, you need do nothing.
 """
+_STRANGE_TEXT: Final = """\
+Somebody tried to log in with this address, which has no account.
+
+If it was you, sign up, or try the address that you signed up with.
+"""
 _UNKNOWN_TEXT: Final = """\
 Somebody asked to recover an account with this address, which has none.
 
@@ -62,8 +67,16 @@ If it was you, sign up, or try the address that you signed up with.
 """
 
 
+#: What is mailed where there is nothing that a code could open.
+_INSTEAD: Final = {
+    Purpose.SIGN_UP: ("You have an account", _KNOWN_TEXT),
+    Purpose.RECOVERY: ("There is no account", _UNKNOWN_TEXT),
+    Purpose.LOG_IN: ("There is no account", _STRANGE_TEXT),
+}
+
+
 class _SignUpDesk:
-    """Serves sign-ups and recoveries."""
+    """Serves sign-ups and recoveries, and mails codes for log-ins."""
 
     def __init__(self, office: Office) -> None:
         """Serve at one office."""
@@ -74,6 +87,9 @@ class _SignUpDesk:
 
     async def begin_recovery(self, call: web.Call) -> web.Reply:
         return await self._mail_code(call, Purpose.RECOVERY)
+
+    async def begin_log_in(self, call: web.Call) -> web.Reply:
+        return await self._mail_code(call, Purpose.LOG_IN)
 
     async def _mail_code(self, call: web.Call, purpose: Purpose) -> web.Reply:
         """Mail a code, or why there is none: the answer is the same, and so is the work."""
@@ -89,10 +105,8 @@ class _SignUpDesk:
             return web.Reply(answer.status, answer.body)
         if not _mailed(answer.body).is_decoy:
             mail = Mail(address, f"{code} is your code", _CODE_TEXT.format(code=code))
-        elif purpose is Purpose.SIGN_UP:
-            mail = Mail(address, "You have an account", _KNOWN_TEXT)
         else:
-            mail = Mail(address, "There is no account", _UNKNOWN_TEXT)
+            mail = Mail(address, *_INSTEAD[purpose])
         office.ports.mailer.send(mail)
         sent = CodeSent(ids.show(Prefix.MAILED_CODE, number), office.terms.code_us // 1_000_000)
         return web.Reply(202, sent)
@@ -129,7 +143,18 @@ class _SignUpDesk:
         office.throttle.take(keys)
         found = await office.find(office.store.addresses, token)
         customer = NOBODY if found is None else found.customer
-        passkey, answered = await self._passkey(body, customer)
+        try:
+            passkey, answered = await self._passkey(body, customer)
+        except AssertionInvalid as refusal:
+            await office.failed(
+                call,
+                "identity.recover",
+                refusal,
+                customer=customer,
+                device=bearing.token,
+                country=bearing.country,
+            )
+            raise
         recovery = 0
         if body.recovery_code is not None:
             recovery = await code_digest(persons, _RECOVERY, customer, body.recovery_code)
@@ -204,7 +229,22 @@ def sign_up_operations(office: Office) -> tuple[web.Operation, ...]:
         *STRANGER_REFUSALS,
         *web.SUBMIT_REFUSALS,
     )
-    return (*_sign_ups(desk, mailing, opening), *_recoveries(desk, mailing, opening))
+    return (
+        *_sign_ups(desk, mailing, opening),
+        web.Operation(
+            method="POST",
+            path="/v1/log-ins/codes",
+            name="begin_log_in_by_mail",
+            summary="Ask for the code that a log-in by password needs too; it is mailed",
+            tag=TAG,
+            scope=None,
+            handler=desk.begin_log_in,
+            answers={202: CodeSent},
+            body=NewSignUp,
+            refusals=mailing,
+        ),
+        *_recoveries(desk, mailing, opening),
+    )
 
 
 def _sign_ups(

@@ -142,7 +142,10 @@ class _StepUpDesk:
         if step_up is None or step_up.session != own:
             message = "there is no such step-up that waits for a proof"
             raise StepUpUnknown(message, field="step_up_id")
-        command = await self._verified(call.body, number, step_up)
+        verified = await self._verified(call.body, number, step_up)
+        command = msgspec.structs.replace(
+            verified, network=await office.network(call), country=office.country(call)
+        )
         answer = await office.submit(command, call)
         if answer.status >= _FIRST_REFUSAL:
             return web.Reply(answer.status, answer.body)
@@ -171,12 +174,14 @@ class _StepUpDesk:
             return msgspec.structs.replace(failed, passkey=passkey, answered=answered)
         account = await office.account(step_up.customer)
         is_right = await office.is_password(step_up.customer, account, body.password or "")
-        seed = await office.ports.persons.read(step_up.customer, TOTP_SEED)
-        if not is_right or seed is None:
+        seed = await office.secrets.read(step_up.customer, account, TOTP_SEED)
+        if not is_right or not seed:
             return failed
         step = matching_step(seed, body.code or "", now=office.ports.now())
         against = account.password_digest
-        return msgspec.structs.replace(failed, against=against, totp_step=step)
+        return msgspec.structs.replace(
+            failed, against=against, totp_step=step, totp_digest=account.totp_digest
+        )
 
 
 def step_up_operations(office: Office) -> tuple[web.Operation, ...]:

@@ -5,18 +5,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from scudo.fabric import web
-from scudo.identity.customers.errors import (
-    KeyMismatched,
-    ProofExpired,
-    ProofMalformed,
-    ProofMismatched,
-    ProofMissing,
-    ProofNonceNeeded,
-    ProofReplayed,
-    TooManyAttempts,
-)
+from scudo.identity.customers.errors import TooManyAttempts
 from scudo.identity.customers.model import Assurance, Session
 from scudo.identity.customers.office import Office
+from scudo.identity.errors import PROOF_REFUSALS, KeyMismatched
 from scudo.identity.passkeys import NewPasskey, PasskeyAnswer
 from scudo.kernel import Prefix, Refusal, ids
 
@@ -39,14 +31,6 @@ RecoveryText = Annotated[str, msgspec.Meta(pattern="^([A-Z2-7]{6}-){3}[A-Z2-7]{6
 Country = Annotated[int, msgspec.Meta(ge=1, le=999)]
 AssuranceName = Literal["mail", "recovered", "password", "passkey"]
 
-PROOF_REFUSALS: Final[tuple[type[Refusal], ...]] = (
-    ProofMissing,
-    ProofMalformed,
-    ProofMismatched,
-    ProofExpired,
-    ProofReplayed,
-    ProofNonceNeeded,
-)
 #: Of operations that need a session.
 SESSION_REFUSALS: Final[tuple[type[Refusal], ...]] = (*PROOF_REFUSALS, KeyMismatched)
 #: Of operations that strangers reach.
@@ -102,13 +86,18 @@ class PasskeyLogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PasswordLogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Address and password, and a code of the authenticator or a recovery code."""
+    """Address and password, and a code of the authenticator or a recovery code.
+
+    Where that is not enough and there is no passkey: a mailed code too, and its id.
+    """
 
     email: Email
     password: Password
     code: TotpText | None = None
     recovery_code: RecoveryText | None = None
     country: Country | None = None
+    code_id: CodeIdText | None = None
+    mailed_code: MailedCodeText | None = None
 
 
 class TokenRefresh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

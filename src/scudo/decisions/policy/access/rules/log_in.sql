@@ -35,6 +35,45 @@ SELECT device_refused_1h >= 5;
 -- Many share an address honestly, so they are asked to confirm and are not refused.
 SELECT network_persons_1h >= 20;
 
+-- rule: log_in_after_failures
+-- outcome: step_up
+-- reason: credential_stuffing
+-- priority: 17
+-- when null: ignore
+-- typology: account takeover
+-- owner: access fraud
+-- gates: log_in, recovery
+-- says: Within one hour {failures_1h} proofs of this customer did not hold, from wherever, and
+-- says: {device_failures_1h} from this device; now one does.
+-- Failures elsewhere are no reason to doubt a device that was known before they began.
+SELECT device_failures_1h >= 8
+  OR (failures_1h >= 10 AND device IS NOT NULL AND COALESCE(device_known, 0) < 86400000000);
+
+-- rule: log_in_after_failures_of_network
+-- outcome: step_up
+-- reason: credential_stuffing
+-- priority: 18
+-- when null: ignore
+-- typology: credential stuffing
+-- owner: access fraud
+-- gates: log_in, recovery
+-- says: {network_failures_1h} proofs of many names did not hold from this internet address within
+-- says: one hour, which this customer never used before; now one does.
+SELECT network_failures_1h >= 40 AND network_known IS NULL;
+
+-- rule: proofs_guessed
+-- outcome: review
+-- reason: credential_stuffing
+-- priority: 50
+-- when null: ignore
+-- typology: credential stuffing
+-- owner: access fraud
+-- gates: failed_proof
+-- says: Proofs are guessed: {network_failures_1h} did not hold from this internet address within one
+-- says: hour.
+-- Told once for a flood; what it leads to is refused and slowed down anyway.
+SELECT network_failures_1h = 200;
+
 -- rule: log_in_after_recovery
 -- outcome: hold
 -- reason: account_takeover
@@ -68,8 +107,8 @@ SELECT device_known IS NULL AND logins_30d >= 1;
 -- typology: account takeover
 -- owner: access fraud
 -- gates: log_in
--- says: Only {since_login:duration} before this customer was in another country.
-SELECT country IS NOT NULL AND country <> latest_country AND since_login < 7200000000;
+-- says: Only {since_country:duration} before this customer was in another country.
+SELECT country IS NOT NULL AND country <> latest_country AND since_country < 7200000000;
 
 -- rule: log_in_many_networks
 -- outcome: step_up

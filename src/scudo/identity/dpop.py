@@ -1,4 +1,4 @@
-"""DPoP: a request proves that its sender holds the private key of a device.
+"""DPoP: a request proves that its sender holds a private key: of a device, or of a partner.
 
 Checked by hand on `cryptography`, because it stands before every request of every customer.
 
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from scudo.fabric import web
-from scudo.identity.customers.errors import (
+from scudo.identity.errors import (
     KeyMismatched,
     ProofExpired,
     ProofMalformed,
