@@ -207,7 +207,8 @@ class TestCustomer:
             other = phone.get(f"/v1/customers/{phone.customer}/export?reason=own")
             end(teller, phone.customer)
             still = phone.get("/v1/me")
-            after_end = phone.get("/v1/me/export").json()
+            path = f"/v1/customers/{phone.customer}/export"
+            after_end = teller.get(path, reason="request:4711").json()
             ran = run_job(vaulted, later_us=LONG_US)["persons"]
             ended = phone.get("/v1/me")
             entered = phone.log_in()

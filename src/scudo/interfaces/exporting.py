@@ -44,6 +44,7 @@ _FIELDS: Final = tuple(
 )
 _NOT_KEPT: Final = ("consents", "contacts", "location history")
 T = TypeVar("T")
+_F = TypeVar("_F", bound=persons.WithFacts)
 
 
 class ExportQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -247,8 +248,8 @@ class Exporter:
         """Fields and cards; the reads are in the log before they are given."""
         why = persons.why_of(call, _PURPOSE, reason)
         try:
-            read = await self._recorded.read(vault.ReadFields(customer, _FIELDS, why), call)
-            listed = await self._recorded.read(vault.ListCards(customer, why), call)
+            read = await self._read(vault.ReadFields(customer, _FIELDS, why), call)
+            listed = await self._read(vault.ListCards(customer, why), call)
         except vault.errors.PersonNotFound:
             return {}, ()
         cards = tuple(
@@ -308,19 +309,25 @@ class Exporter:
         return tuple(exported)
 
     async def _text(self, request: vault.ReadText, call: web.Call, thing: str) -> str | None:
-        """The text of a payment; None if it is gone with the person.
+        """The text of a payment; None if it is gone with the person."""
+        try:
+            return (await self._read(request, call, thing=thing)).text
+        except vault.errors.TextNotFound:
+            return None
+
+    async def _read(
+        self, request: vault.Request[_F], call: web.Call, *, thing: str | None = None
+    ) -> _F:
+        """Read what leaves facts, once there is a turn for it.
 
         Raises:
-            VaultQuota: others read so much for so long that there was no turn for this.
+            VaultRefusal: the vault refused, or others read so much that there was no turn.
         """
         for _ in range(_TURNS):
             with contextlib.suppress(vault.VaultQuota):
-                try:
-                    return (await self._recorded.read(request, call, thing=thing)).text
-                except vault.errors.TextNotFound:
-                    return None
+                return await self._recorded.read(request, call, thing=thing)
             await asyncio.sleep(_TURN_S)
-        return (await self._recorded.read(request, call, thing=thing)).text
+        return await self._recorded.read(request, call, thing=thing)
 
     async def _sessions(self, customer: int) -> tuple[tuple[str, ...], tuple[ExportedSession, ...]]:
         """By what the customer logs in, and the sessions that go on."""

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -23,17 +23,16 @@ from scudo.vault.errors import (
     VaultRefusal,
     VaultUnavailable,
 )
+from scudo.vault.facts import Subject, facts_of, found_of, given, subject_of
 from scudo.vault.folder import Folder
 from scudo.vault.keys import KeyCache
 from scudo.vault.keystore import KeyStore
 from scudo.vault.model import (
     BIRTH_DATE,
     CARD_NUMBER,
-    FIELDS,
     NETWORK,
     PAYMENT_TEXT,
     PURPOSES,
-    TOKEN_KINDS,
     DataClass,
     age_band,
     demand_field,
@@ -86,16 +85,6 @@ class Limits:
 
 
 _Handler: TypeAlias = Callable[[Any], Awaitable[answers.Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """What a read asks for, as its facts say it."""
-
-    operation: str
-    kind: str
-    number: int
-    fields: tuple[str, ...]
 
 
 class Custody:
@@ -222,13 +211,13 @@ class Custody:
     def _refused(self, request: wire.AnyRequest, refusal: Refusal) -> answers.Refused:
         if isinstance(refusal, CiphertextBroken):
             _log.error("a ciphertext does not open", request=type(request).__name__)
-        subject = _subject_of(request)
+        subject = subject_of(request)
         why = getattr(request, "why", None)
         facts: tuple[answers.Fact, ...] = ()
         if subject is not None and why is not None:
             at = self._clock.wall_us()
             facts = tuple(
-                _facts(subject, Read(why, at), dict.fromkeys(subject.fields, refusal.code))
+                facts_of(subject, Read(why, at), dict.fromkeys(subject.fields, refusal.code))
             )
         return answers.Refused(refusal.code, refusal.message, refusal.field, facts)
 
@@ -304,20 +293,20 @@ class Custody:
             request.person, request.fields, read=read, now=self._clock.monotonic_us()
         )
         results = {name: "given" if name in values else "absent" for name in request.fields}
-        subject = _Subject("read", "person", request.person, request.fields)
-        return answers.FieldsRead(values, tuple(_facts(subject, read, results)))
+        subject = Subject("read", "person", request.person, request.fields)
+        return answers.FieldsRead(values, tuple(facts_of(subject, read, results)))
 
     async def _find_person(self, request: wire.FindPerson) -> answers.PersonsFound:
         demand_purpose(request.why.purpose, demand_field(request.kind).data_class)
         read = self._allow(request.why, 1)
         found = await self._persons.find(request.kind, request.value, read=read)
-        return answers.PersonsFound(found, _found(found, request.kind, read))
+        return answers.PersonsFound(found, found_of(found, request.kind, read))
 
     async def _find_token(self, request: wire.FindToken) -> answers.PersonsFound:
         demand_purpose(request.why.purpose, DataClass.PERSONAL)
         read = self._allow(request.why, 1)
         found = await self._persons.find_linked(request.kind, request.token, read=read)
-        return answers.PersonsFound(found, _found(found, request.kind, read))
+        return answers.PersonsFound(found, found_of(found, request.kind, read))
 
     async def _erase_person(self, request: wire.ErasePerson) -> answers.Erased:
         at, destroyed = await self._persons.erase(
@@ -355,8 +344,8 @@ class Custody:
         text = await self._texts.read(
             request.person, request.claim, read=read, now=self._clock.monotonic_us()
         )
-        subject = _Subject("read", "person", request.person, (PAYMENT_TEXT,))
-        return answers.TextRead(text, _given(subject, read))
+        subject = Subject("read", "person", request.person, (PAYMENT_TEXT,))
+        return answers.TextRead(text, given(subject, read))
 
     # ---- cards
 
@@ -368,7 +357,7 @@ class Custody:
         demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
         read = self._allow(request.why, 1)
         first_six, last_four = await self._cards.show(request.card, request.person, read=read)
-        facts = _given(_Subject("show_card", "card", request.card, (CARD_NUMBER,)), read)
+        facts = given(Subject("show_card", "card", request.card, (CARD_NUMBER,)), read)
         return answers.CardShown(first_six, last_four, facts)
 
     async def _read_card(self, request: wire.ReadCard) -> answers.CardRead:
@@ -377,22 +366,22 @@ class Custody:
             raise VaultForbidden(message, field="purpose")
         read = self._allow(request.why, 1)
         number, expiry = await self._cards.read(request.card, read=read)
-        facts = _given(_Subject("read_card", "card", request.card, (CARD_NUMBER,)), read)
+        facts = given(Subject("read_card", "card", request.card, (CARD_NUMBER,)), read)
         return answers.CardRead(number, expiry, facts)
 
     async def _find_card(self, request: wire.FindCard) -> answers.CardFound:
         demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
         read = self._allow(request.why, 1)
         card = await self._cards.find(request.number, read=read)
-        subject = _Subject("find", "card", card or 0, (CARD_NUMBER,))
+        subject = Subject("find", "card", card or 0, (CARD_NUMBER,))
         result = "absent" if card is None else "given"
-        return answers.CardFound(card, tuple(_facts(subject, read, {CARD_NUMBER: result})))
+        return answers.CardFound(card, tuple(facts_of(subject, read, {CARD_NUMBER: result})))
 
     async def _list_cards(self, request: wire.ListCards) -> answers.CardsListed:
         demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
         read = self._allow(request.why, 1)
         lines = await self._cards.list_of(request.person, read=read)
-        facts = _given(_Subject("list_cards", "person", request.person, (CARD_NUMBER,)), read)
+        facts = given(Subject("list_cards", "person", request.person, (CARD_NUMBER,)), read)
         return answers.CardsListed(lines, facts)
 
     # ---- root and unit keys
@@ -454,61 +443,3 @@ class Custody:
         self._ring.demand_open()
         self._quotas.take(why.purpose, values, now=self._clock.monotonic_us())
         return Read(why, self._clock.wall_us())
-
-
-def _subject_of(request: wire.AnyRequest) -> _Subject | None:
-    """What a read that is refused asked for; only declared names are repeated."""
-    match request:
-        case wire.ReadFields() | wire.ListCards():
-            return _of_person(request)
-        case wire.FindPerson() | wire.FindToken():
-            is_declared = request.kind in FIELDS or request.kind in TOKEN_KINDS
-            return _Subject("find", "person", 0, (request.kind if is_declared else "undeclared",))
-        case wire.ReadText():
-            return _Subject("read", "person", request.person, (PAYMENT_TEXT,))
-        case wire.ShowCard() | wire.ReadCard():
-            operation = "show_card" if isinstance(request, wire.ShowCard) else "read_card"
-            return _Subject(operation, "card", request.card, (CARD_NUMBER,))
-        case wire.FindCard():
-            return _Subject("find", "card", 0, (CARD_NUMBER,))
-        case _:
-            return None
-
-
-def _of_person(request: wire.ReadFields | wire.ListCards) -> _Subject:
-    if isinstance(request, wire.ListCards):
-        return _Subject("list_cards", "person", request.person, (CARD_NUMBER,))
-    names = tuple(name if name in FIELDS else "undeclared" for name in request.fields)
-    return _Subject("read", "person", request.person, names)
-
-
-def _found(persons: Sequence[int], kind: str, read: Read) -> tuple[answers.Fact, ...]:
-    if not persons:
-        absent = _Subject("find", "person", 0, (kind,))
-        return tuple(_facts(absent, read, {kind: "absent"}))
-    return tuple(
-        fact for one in persons for fact in _given(_Subject("find", "person", one, (kind,)), read)
-    )
-
-
-def _given(subject: _Subject, read: Read) -> tuple[answers.Fact, ...]:
-    return tuple(_facts(subject, read, dict.fromkeys(subject.fields, "given")))
-
-
-def _facts(subject: _Subject, read: Read, results: Mapping[str, str]) -> Sequence[answers.Fact]:
-    why = read.why
-    return [
-        answers.Fact(
-            at=read.at,
-            operation=subject.operation,
-            subject_kind=subject.kind,
-            subject=subject.number,
-            field=name,
-            purpose=why.purpose,
-            actor=why.actor,
-            reason=why.reason,
-            correlation=why.correlation,
-            result=result,
-        )
-        for name, result in results.items()
-    ]

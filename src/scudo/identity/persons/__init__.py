@@ -14,6 +14,7 @@ from scudo.identity.persons.reading import (
     PurposeName,
     Reason,
     RecordedReads,
+    WithFacts,
     why_of,
 )
 from scudo.identity.persons.routes import CustomerIdText
@@ -32,6 +33,7 @@ __all__ = [
     "RecordPersonErased",
     "RecordPersonKept",
     "RecordedReads",
+    "WithFacts",
     "events",
     "routes",
     "why_of",
