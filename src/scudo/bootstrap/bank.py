@@ -126,6 +126,10 @@ class Bank:
         """A new connection of the application's role; starts an embedded database that died."""
         return await _connect(self.server, self.dsn)
 
+    async def submit_aside(self, command: Command) -> Answer:
+        """Hand over a command of the bank's own; everybody else's work goes first."""
+        return await _queue(self.conveyor, command, background=True)
+
     def keep_snapshot(self) -> None:
         """Have the features' state written aside, at the end of the batch in hand."""
         self.conveyor.at_rest(self._snapshot)
@@ -441,6 +445,7 @@ async def _watch_controls(bank: Bank) -> None:
         return now_us() - degraded_at > DEGRADED_FOR_US
 
     rooms = bank.rooms
+    rooms.retention.since = now_us()
     rooms.controls.checks |= {
         "log": lambda: bank.conveyor.unavailable is None and not bank.consumers.alarms,
         "evidence": lambda: bank.notary.alarm is None,
@@ -448,6 +453,7 @@ async def _watch_controls(bank: Bank) -> None:
         "access_gates": lambda: decides(rooms.passages.degraded_at),
         "audit_trail": lambda: follows(trail.ActIndex.name),
         "flags": lambda: not rooms.flags.expired(instant(now_us()).date()),
+        "retention": lambda: not rooms.retention.overdue(now_us()),
         "operator_anomalies": lambda: follows(anomalies.Anomalies.name),
         "witness": lambda: bank.notary.signed - bank.notary.exported <= UNWITNESSED_MAX,
         "access_reviews": lambda: not rooms.authority.reviews.overdue(now_us()),

@@ -24,7 +24,16 @@ from scudo.fabric import (
     Store,
 )
 from scudo.governance import Mandates, RecordActs, anomalies, record_acts
-from scudo.identity import IdentityStore, RegisterCustomer, Registry, operators, passkeys
+from scudo.identity import (
+    RELATIONSHIP_KIND,
+    EndRelationship,
+    IdentityStore,
+    RegisterCustomer,
+    Registry,
+    Relationships,
+    operators,
+    passkeys,
+)
 from scudo.kernel import SECOND_US, Refusal
 from scudo.ledger import (
     Book,
@@ -98,6 +107,7 @@ CATALOGUE: Final = EventCatalogue(
             governance.approvals.events,
             governance.flags.events,
             governance.edge_limits.events,
+            governance.retention.events,
             operators.events,
             ledger.events,
             decisions.events,
@@ -116,10 +126,18 @@ class _References:
     payments: set[int] = field(default_factory=set)
     customers: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    owners: set[int] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
-        return bool(self.accounts or self.holds or self.payments or self.customers or self.names)
+        return bool(
+            self.accounts
+            or self.holds
+            or self.payments
+            or self.customers
+            or self.names
+            or self.owners
+        )
 
     def collect(self, command: Command) -> None:  # noqa: C901, PLR0912 - one case per kind
         """Add what one command refers to."""
@@ -138,6 +156,9 @@ class _References:
                         self._collect_movement(movement)
             case OpenAccount():
                 self.customers.add(command.owner)
+            case EndRelationship():
+                self.customers.add(command.customer)
+                self.owners.add(command.customer)
             case CloseAccount():
                 self.accounts.add(command.account)
             case RegisterCustomer():
@@ -209,12 +230,14 @@ class Rooms:
         self.vault_keys = vault.KeyKeeper()
         self.flags = governance.flags.Flags()
         self.edge_limits = governance.edge_limits.EdgeLimits()
+        self.retention = governance.retention.Retention(is_customer=self.registry.is_known)
+        self.relationships = Relationships(self.registry, self.book.has_open_account)
         changed = Changed(
             mandates=self.mandates,
             partners=self.partners,
             overrides=Overrides(self.payments, self._acts.release),
             refunding=self.refunding,
-            others=(self.flags, self.edge_limits, self.lists),
+            others=(self.flags, self.edge_limits, self.lists, self.retention),
         )
         self.authority = changed.authority(party=party, gates=passages)
         self._keepers = self._hire()
@@ -258,8 +281,9 @@ class Rooms:
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
-        own = (self.customers, self.partners, identity.PersonFacts())
+        mine = (self.mandates, self.callbacks, self.controls, self.vault_keys, self.retention)
+        facts = identity.PersonFacts(self.relationships, self.customers)
+        own = (self.customers, self.partners, self.relationships, facts)
         set_by_two = (self.flags, self.edge_limits, self.refunding, self.lists)
         return (*mine, *own, *set_by_two, *self.authority.keepers)
 
@@ -299,16 +323,19 @@ class Rooms:
         self._decided = earlier
         self._records.prepare()
         wanted = prepared = self._prepared = _References()
+        find_approval = self.authority.approvals.register.get
         for command in commands:
             wanted.collect(command)
             if isinstance(command, APPROVING):
                 wanted.payments.update(self.authority.approvals.concerns(command))
+            wanted.customers.update(self.retention.customers_of(command, find_approval))
         expiring, known_until = self._ask_expiring(lookup, until), self.known_until
         # A few times: a payment has a command and a hold, a hold its accounts, these an owner.
         while self._records.ask(lookup, self._recorded(commands)) or wanted or expiring is not None:
             self._payment_store.ask(lookup, wanted.payments)
             self._ledger_store.ask_holds(lookup, wanted.holds)
             self._ledger_store.ask_accounts(lookup, wanted.accounts)
+            self._ledger_store.ask_accounts_of(lookup, wanted.owners)
             self._identity_store.ask(lookup, numbers=wanted.customers, references=wanted.names)
             prepared.holds |= wanted.holds
             prepared.payments |= wanted.payments
@@ -332,6 +359,8 @@ class Rooms:
             elif isinstance(command, APPROVING):
                 for number in self.authority.approvals.concerns(command):
                     yield REFUNDS_KIND, number
+            elif isinstance(command, OpenAccount):
+                yield RELATIONSHIP_KIND, command.owner
 
     def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":
         """Ask for what expires next, unless all that does soon after `until` is known."""
@@ -392,6 +421,7 @@ class Rooms:
 
     def _open_account(self, command: OpenAccount, entry: Entry) -> Answer:
         self.registry.customer(command.owner)
+        self.relationships.demand(command.owner)
         return self._ledger.open_account(command, entry)
 
     def refuse(self, command: Command, refusal: Refusal, entry: Entry) -> None:

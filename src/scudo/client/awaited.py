@@ -218,6 +218,10 @@ class AsyncClient(AsyncTransport):
         """Show what the edge accepts: tiers, networks, shapes."""
         return await self._send("GET", "/v1/edge-limits", answer=types.EdgeLimitsView)
 
+    async def get_retention(self) -> types.Report:
+        """Show how long what is kept, what the last run found, and legal holds."""
+        return await self._send("GET", "/v1/retention", answer=types.Report)
+
     async def register_customer(
         self,
         body: types.NewCustomer,
@@ -263,6 +267,24 @@ class AsyncClient(AsyncTransport):
         """Show a customer."""
         return await self._send(
             "GET", f"/v1/customers/{path_part(customer_id)}", answer=types.CustomerView
+        )
+
+    async def end_relationship(
+        self,
+        customer_id: str,
+        body: types.Ending,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.RelationshipBody:
+        """End the relationship with a customer whose accounts are closed."""
+        return await self._send(
+            "POST",
+            f"/v1/customers/{path_part(customer_id)}/ending",
+            answer=types.RelationshipBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
         )
 
     async def issue_client(
@@ -1493,3 +1515,16 @@ class AsyncClient(AsyncTransport):
             key=idempotency_key,
             ordered_at=ordered_at,
         )
+
+    async def export_person(self, customer_id: str, *, reason: str) -> types.DataExport:
+        """Show all that is kept about a person, to be handed to them."""
+        return await self._send(
+            "GET",
+            f"/v1/customers/{path_part(customer_id)}/export",
+            answer=types.DataExport,
+            query={"reason": reason},
+        )
+
+    async def export_own(self) -> types.DataExport:
+        """Show customers all that is kept about them."""
+        return await self._send("GET", "/v1/me/export", answer=types.DataExport)

@@ -211,6 +211,10 @@ class Client(Transport):
         """Show what the edge accepts: tiers, networks, shapes."""
         return self._send("GET", "/v1/edge-limits", answer=types.EdgeLimitsView)
 
+    def get_retention(self) -> types.Report:
+        """Show how long what is kept, what the last run found, and legal holds."""
+        return self._send("GET", "/v1/retention", answer=types.Report)
+
     def register_customer(
         self,
         body: types.NewCustomer,
@@ -255,6 +259,24 @@ class Client(Transport):
         """Show a customer."""
         return self._send(
             "GET", f"/v1/customers/{path_part(customer_id)}", answer=types.CustomerView
+        )
+
+    def end_relationship(
+        self,
+        customer_id: str,
+        body: types.Ending,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.RelationshipBody:
+        """End the relationship with a customer whose accounts are closed."""
+        return self._send(
+            "POST",
+            f"/v1/customers/{path_part(customer_id)}/ending",
+            answer=types.RelationshipBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
         )
 
     def issue_client(
@@ -1465,3 +1487,16 @@ class Client(Transport):
             key=idempotency_key,
             ordered_at=ordered_at,
         )
+
+    def export_person(self, customer_id: str, *, reason: str) -> types.DataExport:
+        """Show all that is kept about a person, to be handed to them."""
+        return self._send(
+            "GET",
+            f"/v1/customers/{path_part(customer_id)}/export",
+            answer=types.DataExport,
+            query={"reason": reason},
+        )
+
+    def export_own(self) -> types.DataExport:
+        """Show customers all that is kept about them."""
+        return self._send("GET", "/v1/me/export", answer=types.DataExport)

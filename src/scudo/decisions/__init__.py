@@ -9,7 +9,7 @@ from scudo.decisions.errors import (
     SnapshotDamaged,
     SnapshotForeign,
 )
-from scudo.decisions.explanation import Explanation, Reason, explain
+from scudo.decisions.explanation import Explanation, Reason, explain, public_words
 from scudo.decisions.features import FeatureState
 from scudo.decisions.features import dump as dump_state
 from scudo.decisions.features import load as load_state
@@ -89,6 +89,7 @@ __all__ = [
     "load_access_policy",
     "load_policy",
     "load_state",
+    "public_words",
     "read_decisions",
     "record_of",
     "routes",

@@ -59,6 +59,7 @@ from scudo.fabric.records import (
     find_record,
     list_records,
     newest_records,
+    page_records,
     read_record,
     stored_records,
 )
@@ -158,6 +159,7 @@ __all__ = [
     "migration",
     "newest_entries",
     "newest_records",
+    "page_records",
     "postgres",
     "queries",
     "read_images",

@@ -9,6 +9,7 @@ from scudo.governance import (
     edge_limits,
     events,
     flags,
+    retention,
     trail,
 )
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
@@ -103,5 +104,6 @@ __all__ = [
     "prove_entry",
     "prove_growth",
     "record_acts",
+    "retention",
     "trail",
 ]

@@ -23,6 +23,7 @@ SCOPES: Final = frozenset(
         "audit:read",
         "flags:read",
         "limits:read",
+        "retention:read",
         "events:read",
         "clients:write",
         "partners:read",
@@ -31,6 +32,7 @@ SCOPES: Final = frozenset(
         "persons:read",
         "persons:write",
         "persons:erase",
+        "persons:export",
         "cards:read",
         "cards:write",
     }

@@ -10,13 +10,16 @@ from scudo.governance import approvals
 from scudo.identity.clients import ISSUE, ClientChange, ClientName
 from scudo.identity.commands import CustomerBody, RegisterCustomer
 from scudo.identity.errors import (
+    AccountsOpen,
     ClientNotFound,
     CustomerNotFound,
     CustomerReferenceTaken,
+    RelationshipOver,
     ScopeUnknown,
 )
 from scudo.identity.model import Customer, CustomerKind
 from scudo.identity.queries import find_customer, list_customers
+from scudo.identity.relationships import EndRelationship, RelationshipBody
 from scudo.identity.store import Clients, issue_token, revoke_token
 from scudo.kernel import Prefix, ids, rfc3339
 
@@ -40,6 +43,12 @@ class NewCustomer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference: NewReference
     kind: Kind
     country: Country | None = None
+
+
+class Ending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a relationship ends: a code, because it stands in the log for ever."""
+
+    reason_code: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}\Z")]
 
 
 class CustomerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,7 +120,15 @@ class _Desk:
         if customer is None or call.client.customer not in {None, number}:
             message = "there is no such customer"
             raise CustomerNotFound(message, field="customer_id")
-        return web.Reply(200, _view(customer))
+        return web.Reply(200, customer_view(customer))
+
+    async def end_relationship(self, call: web.Call) -> web.Reply:
+        number = ids.parse(Prefix.CUSTOMER, call.path["customer_id"], field="customer_id")
+        if call.client.customer not in {None, number}:
+            message = "there is no such customer"
+            raise CustomerNotFound(message, field="customer_id")
+        command = EndRelationship(number, call.body.reason_code)
+        return await web.submitted(self.submit, command, call)
 
     async def list_customers(self, call: web.Call) -> web.Reply:
         query: CustomerQuery = call.query
@@ -125,7 +142,7 @@ class _Desk:
             customers = await list_customers(
                 connection, after=after, limit=limit, reference=query.reference
             )
-        shown = tuple(_view(c) for c in customers if own in {None, c.id})
+        shown = tuple(customer_view(c) for c in customers if own in {None, c.id})
         is_full = len(customers) == limit and own is None
         more = web.encode_cursor(_CURSOR, customers[-1].id) if is_full else None
         return web.Reply(200, CustomerPage(shown, more))
@@ -185,7 +202,8 @@ class _Desk:
         return web.Reply(204)
 
 
-def _view(customer: Customer) -> CustomerView:
+def customer_view(customer: Customer) -> CustomerView:
+    """Show a customer."""
     return CustomerView(
         id=ids.show(Prefix.CUSTOMER, customer.id),
         reference=customer.reference,
@@ -248,6 +266,26 @@ def _customer_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             answers={200: CustomerView},
             path_types={"customer_id": CustomerIdText},
             refusals=(ids.IdMalformed, CustomerNotFound, *web.READ_REFUSALS),
+        ),
+        web.Operation(
+            method="POST",
+            path="/v1/customers/{customer_id}/ending",
+            name="end_relationship",
+            summary="End the relationship with a customer whose accounts are closed",
+            tag=_TAG,
+            scope="customers:write",
+            handler=desk.end_relationship,
+            answers={200: RelationshipBody},
+            path_types={"customer_id": CustomerIdText},
+            body=Ending,
+            refusals=(
+                ids.IdMalformed,
+                CustomerNotFound,
+                RelationshipOver,
+                AccountsOpen,
+                *web.SUBMIT_REFUSALS,
+            ),
+            example=Ending("by_customer"),
         ),
     )
 

@@ -41,6 +41,7 @@ from scudo.interfaces.http import (
 )
 from scudo.interfaces.measures import BankCollector, EdgeCollector
 from scudo.interfaces.recounting import AuditorProcess
+from scudo.interfaces.retaining import retained
 from scudo.interfaces.table import Ports, describe, room_operations
 from scudo.interfaces.watching import VaultWatch, watched
 from scudo.vault import Address, AsyncVaultClient, VaultTexts, VaultUnavailable
@@ -99,6 +100,7 @@ async def _serve(
             party=passkeys.RelyingParty(settings.passkey_domain, "Scudo", settings.origins),
         ) as bank,
         watched(bank, vault) as watch,
+        retained(bank, settings, vault_port(trust.vault)),
     ):
         auditor = AuditorProcess(settings, dsn=bank.dsn.read, alarm=lambda bad: _alarm(bank, bad))
         office = customers_office(
@@ -190,8 +192,7 @@ def application(  # noqa: PLR0913 - one parameter per property
     """
     site = site or Site()
     submit, record = functools.partial(_submit, bank), functools.partial(_record, bank)
-    laptop = environment.Settings(home=bank.home)
-    office = office or customers_office(bank, laptop, record=record, vault=vault)
+    office = office or _laptop_office(bank, vault)
     desk = partner_desk(bank, site, proofs=office.proofs, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor, watch))
@@ -219,12 +220,13 @@ def application(  # noqa: PLR0913 - one parameter per property
         flag_reader=reader,
         edge=bank.rooms.edge_limits,
         lists=bank.rooms.lists,
+        retention=bank.rooms.retention,
+        relationships=bank.rooms.relationships,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
     edge = _edge(bank, operations)
-    # Clients first: theirs are nearly all requests.
-    doors = (bank.clients, edge, desk.doorkeeper, office.tokens)
+    doors = (bank.clients, edge, desk.doorkeeper, office.tokens)  # Clients ask most: theirs first.
     served = Application(
         operations,
         authenticate=first_of(*(door.authenticate for door in doors)),
@@ -241,6 +243,11 @@ def application(  # noqa: PLR0913 - one parameter per property
 
 def _asyncapi() -> bytes:
     return msgspec.json.encode(CATALOGUE.asyncapi(version=scudo.__version__))
+
+
+def _laptop_office(bank: Bank, vault: AsyncVaultClient | None) -> customers.Office:
+    laptop = environment.Settings(home=bank.home)
+    return customers_office(bank, laptop, record=functools.partial(_record, bank), vault=vault)
 
 
 async def _readiness(

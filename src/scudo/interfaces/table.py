@@ -16,8 +16,9 @@ from scudo import decisions, fabric, identity, ledger, payments
 from scudo.bootstrap import CATALOGUE, Rooms
 from scudo.decisions import FeatureState, Passages, Policy, load_access_policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
-from scudo.governance import Act, Recorder, callbacks, edge_limits, flags, trail
+from scudo.governance import Act, Recorder, callbacks, edge_limits, flags, retention, trail
 from scudo.identity import AskVault, Clients, operators, partners, passkeys
+from scudo.interfaces import exporting
 from scudo.interfaces.http import Check, System, openapi_document
 from scudo.kernel import micros
 
@@ -50,6 +51,8 @@ class Ports:
         flag_reader: evaluates them for requests.
         edge: what the edge accepts.
         lists: what rules ask.
+        retention: rules for how long what is kept, and legal holds.
+        relationships: who is no customer any more.
     """
 
     submit: web.Submit
@@ -71,6 +74,8 @@ class Ports:
     flag_reader: flags.FlagReader
     edge: edge_limits.EdgeLimits
     lists: decisions.lists.Lists
+    retention: retention.Retention
+    relationships: identity.Relationships
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -78,19 +83,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
     submit, reads, clock = ports.submit, ports.reads, ports.clock
     listed = (
         *fabric.routes.operations(reads=reads, catalogue=CATALOGUE, source=_SOURCE),
-        *callbacks.operations(
-            callbacks.CallbackDesk(
-                callbacks=ports.callbacks,
-                secrets=ports.callback_secrets,
-                submit=submit,
-                record=ports.record,
-                clock=clock,
-                tokeniser=ports.tokeniser,
-            )
-        ),
-        *trail.operations(reads=reads, record=ports.record),
-        *flags.operations(flags=ports.flagged, reads=reads, clock=clock),
-        *edge_limits.operations(limits=ports.edge, reads=reads),
+        *_governance_operations(ports),
         *identity.routes.operations(
             submit=submit,
             reads=reads,
@@ -105,6 +98,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             ask=ports.vault,
             record=ports.record,
             tokens=ports.tokeniser,
+            held=lambda: ports.retention.held(micros(clock())),
         ),
         *_operator_operations(ports),
         *partners.routes.operations(submit=submit, reads=reads, tokens=ports.partner_tokens),
@@ -113,7 +107,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             submit=submit,
             reads=reads,
             clock=clock,
-            owner_refusals=(identity.errors.CustomerNotFound,),
+            owner_refusals=(identity.errors.CustomerNotFound, identity.errors.RelationshipOver),
         ),
         *decisions.routes.operations(reads=reads, policy_of=ports.policy_of),
         *decisions.lists.operations(lists=ports.lists, reads=reads, clock=clock),
@@ -126,8 +120,40 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             keep_text=ports.keep_text,
             recorded=identity.persons.RecordedReads(ports.vault, ports.record, ports.tokeniser),
         ),
+        *exporting.operations(_exporter(ports)),
     )
     return tuple(_behind_the_door(operation) for operation in listed)
+
+
+def _governance_operations(ports: Ports) -> tuple[web.Operation, ...]:
+    return (
+        *callbacks.operations(
+            callbacks.CallbackDesk(
+                callbacks=ports.callbacks,
+                secrets=ports.callback_secrets,
+                submit=ports.submit,
+                record=ports.record,
+                clock=ports.clock,
+                tokeniser=ports.tokeniser,
+            )
+        ),
+        *trail.operations(reads=ports.reads, record=ports.record),
+        *flags.operations(flags=ports.flagged, reads=ports.reads, clock=ports.clock),
+        *edge_limits.operations(limits=ports.edge, reads=ports.reads),
+        *retention.operations(retention=ports.retention, clock=ports.clock),
+    )
+
+
+def _exporter(ports: Ports) -> exporting.Exporter:
+    return exporting.Exporter(
+        reads=ports.reads,
+        ask=ports.vault,
+        record=ports.record,
+        tokens=ports.tokeniser,
+        office=ports.customers,
+        relationships=ports.relationships,
+        clock=ports.clock,
+    )
 
 
 def _behind_the_door(operation: web.Operation) -> web.Operation:
@@ -204,6 +230,8 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         flag_reader=flags.FlagReader(flags.FlagProvider(rooms.flags)),
         edge=rooms.edge_limits,
         lists=rooms.lists,
+        retention=rooms.retention,
+        relationships=rooms.relationships,
     )
     return (*system.operations(), *room_operations(ports))
 

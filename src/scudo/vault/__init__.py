@@ -43,6 +43,7 @@ from scudo.vault.keystore import (
     derive_secret,
     has_mac,
 )
+from scudo.vault.model import FIELDS, DataClass
 from scudo.vault.network import Hop
 from scudo.vault.reaching import PROTOCOL, Address, RemoteVault
 from scudo.vault.ring import ROOT_FILE
@@ -53,12 +54,16 @@ from scudo.vault.tokens import VaultTokens
 from scudo.vault.wire import (
     TEXT_CHARACTERS_MAX,
     CommitRoot,
+    CountKept,
     ErasePerson,
     FindCard,
     FindPerson,
     FindToken,
+    ForgetCards,
+    ForgetReads,
     KeepTexts,
     LinkToken,
+    ListCards,
     ListSigningKeys,
     MatchCallback,
     NewText,
@@ -88,6 +93,7 @@ from scudo.vault.wire import (
 
 __all__ = [
     "ED25519",
+    "FIELDS",
     "ML_DSA_65",
     "OPERATIONAL_FILE",
     "PROTOCOL",
@@ -99,7 +105,9 @@ __all__ = [
     "CallerList",
     "Clock",
     "CommitRoot",
+    "CountKept",
     "Custody",
+    "DataClass",
     "Database",
     "ErasePerson",
     "Erasures",
@@ -109,6 +117,8 @@ __all__ = [
     "FindPerson",
     "FindToken",
     "Folder",
+    "ForgetCards",
+    "ForgetReads",
     "FormerKeys",
     "Hop",
     "Hsm",
@@ -118,6 +128,7 @@ __all__ = [
     "KeyStore",
     "Limits",
     "LinkToken",
+    "ListCards",
     "ListSigningKeys",
     "MatchCallback",
     "NewText",

@@ -245,6 +245,44 @@ class CardFound(Answer, frozen=True, tag=True):
     facts: tuple[Fact, ...]
 
 
+class CardLine(Quiet, frozen=True):
+    """As much of one of a person's cards as a person may see."""
+
+    card: int
+    first_six: str
+    last_four: str
+
+
+class CardsListed(Answer, frozen=True, tag=True):
+    """A person's cards, oldest first."""
+
+    cards: tuple[CardLine, ...]
+    facts: tuple[Fact, ...]
+
+
+class Forgotten(Answer, frozen=True, tag=True):
+    """So many went."""
+
+    count: int
+
+
+class Tally(Quiet, frozen=True):
+    """How many there are, since when (microseconds since 1970; 0: none), due, and held."""
+
+    kept: int
+    oldest_at: int
+    due: int
+    held: int
+
+
+class Kept(Answer, frozen=True, tag=True):
+    """What the vault keeps: persons, records of reads, and cards."""
+
+    persons: int
+    reads: Tally
+    cards: Tally
+
+
 class RootPrepared(Answer, frozen=True, tag=True):
     """The shares of a root that is not yet in use; none in development mode or in a token.
 

@@ -6,11 +6,13 @@ payee's, a merchant's refund) is kept like any other. A customer's card is erase
 
 import secrets
 from collections.abc import Sequence
+from datetime import date
 from typing import Final
 
 from psycopg.rows import TupleRow
 
 from scudo.fabric import ByteaArray, queries
+from scudo.vault.answers import CardLine
 from scudo.vault.database import Connection, Database
 from scudo.vault.errors import CardNotFound, CardTaken, CiphertextBroken
 from scudo.vault.keys import (
@@ -120,6 +122,7 @@ class Cards:
             "sealed": seal(field_key(key, place), place, _text(*written)),
             "first_six": number[:BIN_DIGITS],
             "last_four": number[-LAST_DIGITS:],
+            "expires_by": _expires_by(written[1]),
         }
         made = await (await connection.execute(_SQL["add_card"], added)).fetchone()
         return None if made is None else int(made[0])
@@ -139,7 +142,8 @@ class Cards:
         key = self._ring.unwrap(key_id, card_key_place(key_id), unit=unit, wrapped=wrapped)
         place = number_place(row, person or 0)
         again = seal(field_key(key, place), place, _text(*written), version=version_of(sealed) + 1)
-        await connection.execute(_SQL["renew_card"], {"id": card, "sealed": again})
+        renewed = {"id": card, "sealed": again, "expires_by": _expires_by(written[1])}
+        await connection.execute(_SQL["renew_card"], renewed)
         return int(card)
 
     async def show(self, card: int, person: int, *, read: Read) -> tuple[str, str]:
@@ -201,6 +205,16 @@ class Cards:
             if rows or self._ring.search_keys == keys:
                 return int(rows[0][0]) if rows else None
 
+    async def list_of(self, person: int, *, read: Read) -> tuple[CardLine, ...]:
+        """A person's cards, oldest first.
+
+        Raises:
+            VaultSealed: there are no keys.
+        """
+        self._ring.demand_open()
+        rows = await self._database.ask(_READS["list_cards"], {**read.row(), "person": person})
+        return tuple(CardLine(*row) for row in rows)
+
     async def _row(self, card: int, *, operation: str, read: Read) -> TupleRow:
         asked = {**read.row(), "card": card, "operation": operation}
         rows = await self._database.ask(_READS["read_card"], asked)
@@ -212,6 +226,11 @@ class Cards:
 def number_place(row: bytes, person: int) -> Place:
     """Where the number of a card belongs."""
     return Place("card", "sealed", person, row)
+
+
+def _expires_by(expiry: str) -> date:
+    """The end of the year in which a card expires: as much as may be known without opening it."""
+    return date(max(int(expiry[:4]), date.min.year), 12, 31)
 
 
 def _text(number: str, expiry: str) -> bytes:

@@ -43,6 +43,7 @@ from scudo.vault.model import (
 from scudo.vault.persons import Persons, Read
 from scudo.vault.quotas import Quotas
 from scudo.vault.rehashing import Rehashing
+from scudo.vault.retention import Ageing
 from scudo.vault.ring import Ring
 from scudo.vault.texts.store import Texts, told
 
@@ -123,6 +124,7 @@ class Custody:
         self._persons = Persons(database, self._ring, keys, cache=self._cache, erasures=erasures)
         self._cards = Cards(database, self._ring, self._persons)
         self._rehashing = Rehashing(database, self._ring)
+        self._ageing = Ageing(database)
         self._texts = Texts(database, self._ring, keys, self._persons)
         database.attend_with(self._attend)
         self._handlers: dict[type, _Handler] = {
@@ -145,6 +147,8 @@ class Custody:
             wire.ShowCard: self._show_card,
             wire.ReadCard: self._read_card,
             wire.FindCard: self._find_card,
+            wire.ListCards: self._list_cards,
+            **self._ageing.handlers,
             wire.PrepareRoot: self._prepare_root,
             wire.PrepareDevelopmentRoot: self._prepare_development_root,
             wire.PrepareHsmRoot: self._prepare_hsm_root,
@@ -412,6 +416,13 @@ class Custody:
         subject = Subject("find", "card", card or 0, (CARD_NUMBER,))
         result = "absent" if card is None else "given"
         return answers.CardFound(card, tuple(facts_of(subject, read, {CARD_NUMBER: result})))
+
+    async def _list_cards(self, request: wire.ListCards) -> answers.CardsListed:
+        demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
+        read = self._allow(request.why, 1)
+        lines = await self._cards.list_of(request.person, read=read)
+        facts = given_facts(Subject("list_cards", "person", request.person, (CARD_NUMBER,)), read)
+        return answers.CardsListed(lines, facts)
 
     # ---- root and unit keys
 

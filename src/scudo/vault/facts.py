@@ -21,9 +21,8 @@ class Subject:
 def subject_of(request: wire.AnyRequest) -> Subject | None:
     """What a read that is refused asked for; only declared names are repeated."""
     match request:
-        case wire.ReadFields():
-            names = tuple(name if name in FIELDS else "undeclared" for name in request.fields)
-            return Subject("read", "person", request.person, names)
+        case wire.ReadFields() | wire.ListCards():
+            return _of_person(request)
         case wire.FindPerson() | wire.FindToken():
             is_declared = request.kind in FIELDS or request.kind in TOKEN_KINDS
             return Subject("find", "person", 0, (request.kind if is_declared else "undeclared",))
@@ -36,6 +35,13 @@ def subject_of(request: wire.AnyRequest) -> Subject | None:
             return Subject("find", "card", 0, (CARD_NUMBER,))
         case _:
             return None
+
+
+def _of_person(request: wire.ReadFields | wire.ListCards) -> Subject:
+    if isinstance(request, wire.ListCards):
+        return Subject("list_cards", "person", request.person, (CARD_NUMBER,))
+    names = tuple(name if name in FIELDS else "undeclared" for name in request.fields)
+    return Subject("read", "person", request.person, names)
 
 
 def found_facts(persons: Sequence[int], kind: str, read: Read) -> tuple[answers.Fact, ...]:

@@ -18,10 +18,13 @@ from scudo.vault.answers import (
     CardPut,
     CardRead,
     CardShown,
+    CardsListed,
     Code,
     Done,
     Erased,
     FieldsRead,
+    Forgotten,
+    Kept,
     Name,
     Number,
     PersonPut,
@@ -241,6 +244,43 @@ class FindCard(Request[CardFound], frozen=True, tag=True):
     why: Why
 
 
+class ListCards(Request[CardsListed], frozen=True, tag=True):
+    """Which cards has a person, as far as a person may see them?"""
+
+    person: Number
+    why: Why
+
+
+_Moment = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+#: Persons of whom nothing may be forgotten.
+_Held = Annotated[tuple[Number, ...], Meta(max_length=10_000)]
+_Batch = Annotated[int, Meta(ge=1, le=10_000)]
+
+
+class ForgetReads(Request[Forgotten], frozen=True, tag=True):
+    """Delete some records of reads from before a time (microseconds since 1970)."""
+
+    before: _Moment
+    held: _Held
+    most: _Batch
+
+
+class ForgetCards(Request[Forgotten], frozen=True, tag=True):
+    """Delete some cards that had expired before a time (microseconds since 1970)."""
+
+    before: _Moment
+    held: _Held
+    most: _Batch
+
+
+class CountKept(Request[Kept], frozen=True, tag=True):
+    """How much is kept, and how much of it is due, by these times?"""
+
+    reads_before: _Moment
+    cards_before: _Moment
+    held: _Held
+
+
 class _Keepers(Request[A], Generic[A], frozen=True, tag=True):
     is_for_keepers: ClassVar[bool] = True
     is_repeatable: ClassVar[bool] = False
@@ -335,6 +375,10 @@ AnyRequest = (
     | ShowCard
     | ReadCard
     | FindCard
+    | ListCards
+    | ForgetReads
+    | ForgetCards
+    | CountKept
     | PrepareRoot
     | PrepareDevelopmentRoot
     | PrepareHsmRoot
@@ -364,6 +408,9 @@ AnyAnswer = (
     | CardShown
     | CardRead
     | CardFound
+    | CardsListed
+    | Forgotten
+    | Kept
     | RootPrepared
     | UnsealProgress
     | UnitRotated

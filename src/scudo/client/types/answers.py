@@ -283,6 +283,121 @@ class CustomerPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     next_cursor: str | None
 
 
+class ExportedCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A card number that is kept, as far as anybody is shown it."""
+
+    id: str
+    first_six: str
+    last_four: str
+
+
+class TransactionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One movement as the account sees it, with the balance that it left.
+
+    Attributes:
+        amount_minor: posted, negative when it left the account's debit side.
+        held_change_minor: added to what is held; negative when it was freed.
+        counterparty_account_id: the other side.
+        authority: the decision or the mandate under which it was made.
+    """
+
+    transfer_id: str
+    version: int
+    kind: str
+    amount_minor: int
+    held_change_minor: int
+    balance_minor: int
+    held_minor: int
+    currency: str
+    counterparty_account_id: str
+    hold_id: str | None
+    authority: str
+    booked_on: str
+    value_on: str
+    recorded_at: str
+
+
+class ExportedAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An account with all that moved it, newest first."""
+
+    account: AccountView
+    transactions: tuple[TransactionView, ...]
+
+
+class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A payment as it stands; no credit account until one was needed.
+
+    Attributes:
+        has_message: whether the payer sent one with it.
+    """
+
+    id: str
+    kind: str
+    status: str
+    amount_minor: int
+    captured_minor: int
+    currency: str
+    debit_account_id: str
+    credit_account_id: str | None
+    decision_id: str
+    hold_id: str | None
+    expires_at: str | None
+    ordered_at: str
+    has_message: bool
+
+
+class ExportedPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A payment, what was decided of it (a code, and in words), and the text that went with it."""
+
+    payment: PaymentView
+    decision: str
+    decision_in_words: str
+    text: str | None
+
+
+class ExportedSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session that goes on, and the device that it is on, by its public key's thumbprint."""
+
+    id: str
+    began_at: str
+    proven_at: str
+    assurance: str
+    country: int | None
+    device: str
+    device_bound_at: str | None
+
+
+class ExportedAct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that was done with the person's data, without who of the bank did it."""
+
+    at: str
+    act: str
+    purpose: str
+    result: str
+
+
+class DataExport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that is kept about one person.
+
+    Attributes:
+        fields: what the vault keeps, by name.
+        relationship_ended_at: null for who is a customer.
+        nothing_is_kept_of: what a person may ask for, and this bank does not keep.
+    """
+
+    made_at: str
+    customer: CustomerView
+    relationship_ended_at: str | None
+    fields: dict[str, str]
+    cards: tuple[ExportedCard, ...]
+    accounts: tuple[ExportedAccount, ...]
+    payments: tuple[ExportedPayment, ...]
+    credentials: tuple[str, ...]
+    sessions: tuple[ExportedSession, ...]
+    acts: tuple[ExportedAct, ...]
+    nothing_is_kept_of: tuple[str, ...]
+
+
 class ReasonView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rule that took part in a decision, most important first."""
 
@@ -444,6 +559,19 @@ class FlagList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All flags, by name."""
 
     items: tuple[FlagView, ...]
+
+
+class HoldReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A legal hold; what it holds is not forgotten while it is in force."""
+
+    id: str
+    customer_id: str
+    authority: str
+    matter: str
+    placed_at: str | None
+    until: str | None
+    lifted_at: str | None
+    is_in_force: bool
 
 
 class InvitationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -708,28 +836,6 @@ class PaymentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     message: str
 
 
-class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A payment as it stands; no credit account until one was needed.
-
-    Attributes:
-        has_message: whether the payer sent one with it.
-    """
-
-    id: str
-    kind: str
-    status: str
-    amount_minor: int
-    captured_minor: int
-    currency: str
-    debit_account_id: str
-    credit_account_id: str | None
-    decision_id: str
-    hold_id: str | None
-    expires_at: str | None
-    ordered_at: str
-    has_message: bool
-
-
 class PaymentPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Payments, newest first."""
 
@@ -784,6 +890,51 @@ class RefundList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     items: tuple[PaymentView, ...]
     refund_of: str | None
+
+
+class RelationshipBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to a relationship that is over."""
+
+    customer_id: str
+    ended_at: str
+
+
+class RuleReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule, and what the last run that went through it found.
+
+    Attributes:
+        days: by jurisdiction; null is for ever, and `why` says why.
+        kept, due, held: how many there are; are due and still there; would be, but for a hold.
+        oldest_at: when the period of the oldest began.
+        last_done, last_done_at: how many the last run forgot; when one last forgot something.
+        result: of the last try: `done`, or the code of what stopped it; null if there was none.
+        is_overdue: whether something should be gone, or nobody has looked for two days.
+    """
+
+    name: str
+    says: str
+    classes: tuple[str, ...]
+    places: tuple[str, ...]
+    begins: str
+    action: str
+    days: dict[str, int] | None
+    why: str
+    ran_at: str | None
+    kept: int | None
+    oldest_at: str | None
+    due: int | None
+    held: int | None
+    last_done: int | None
+    last_done_at: str | None
+    result: str | None
+    is_overdue: bool
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All rules, and every legal hold there ever was, oldest first."""
+
+    rules: tuple[RuleReport, ...]
+    legal_holds: tuple[HoldReport, ...]
 
 
 class RequestView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -875,32 +1026,6 @@ class TotpSeed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     challenge_id: str
     seed: str
     uri: str
-
-
-class TransactionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One movement as the account sees it, with the balance that it left.
-
-    Attributes:
-        amount_minor: posted, negative when it left the account's debit side.
-        held_change_minor: added to what is held; negative when it was freed.
-        counterparty_account_id: the other side.
-        authority: the decision or the mandate under which it was made.
-    """
-
-    transfer_id: str
-    version: int
-    kind: str
-    amount_minor: int
-    held_change_minor: int
-    balance_minor: int
-    held_minor: int
-    currency: str
-    counterparty_account_id: str
-    hold_id: str | None
-    authority: str
-    booked_on: str
-    value_on: str
-    recorded_at: str
 
 
 class TransactionPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

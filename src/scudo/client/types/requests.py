@@ -72,6 +72,12 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     step_up_id: str
 
 
+class Ending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a relationship ends: a code, because it stands in the log for ever."""
+
+    reason_code: str
+
+
 class NewPasskeyResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a new passkey: `response` of `PublicKeyCredential.toJSON()` after `create()`."""
 

@@ -13,7 +13,7 @@ from scudo.payments.commands import RefundPayment
 from scudo.payments.errors import RefundOutside, RefundTooHigh
 from scudo.payments.queries import find_payment
 from scudo.payments.refunding import REFUNDS_KIND, Refunds
-from scudo.payments.routes.transfers import PaymentView, view_of
+from scudo.payments.routes.transfers import PaymentView, payment_view
 from scudo.payments.routes.wire import (
     ACT_REFUSALS,
     MONEY_REFUSALS,
@@ -55,7 +55,7 @@ class _Desk:
         async with self.reads() as connection:
             known = await find_record(connection, register, payment_of(call)) or Refunds()
             found = [await find_payment(connection, number) for number in known.orders]
-        items = tuple(view_of(payment) for payment in found if payment is not None)
+        items = tuple(payment_view(payment) for payment in found if payment is not None)
         refund_of = ids.show(Prefix.PAYMENT, known.of) if known.of else None
         return web.Reply(200, RefundList(items, refund_of))
 

@@ -188,14 +188,14 @@ FROM vault.card WHERE digest = ANY(%(digests)s) FOR NO KEY UPDATE;
 
 -- add_card: a new card, unless somebody was faster
 INSERT INTO vault.card (person, digest, searched_by, key, unit, wrapped, row, sealed, first_six,
-    last_four)
+    last_four, expires_by)
 VALUES (%(person)s, %(digest)s, %(searched_by)s, %(key)s, %(unit)s, %(wrapped)s, %(row)s,
-    %(sealed)s, %(first_six)s, %(last_four)s)
+    %(sealed)s, %(first_six)s, %(last_four)s, %(expires_by)s)
 ON CONFLICT (digest) DO NOTHING
 RETURNING id;
 
 -- renew_card: the same number with another expiry
-UPDATE vault.card SET sealed = %(sealed)s WHERE id = %(id)s;
+UPDATE vault.card SET sealed = %(sealed)s, expires_by = %(expires_by)s WHERE id = %(id)s;
 
 -- add_text: a text of a payment; the same request may come again
 INSERT INTO vault.payment_text (person, claim, row, sealed)

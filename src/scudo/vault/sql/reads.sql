@@ -62,6 +62,15 @@ noted AS (
 )
 SELECT key, unit, wrapped, coalesce(person, 0), row, sealed, first_six, last_four FROM found;
 
+-- list_cards: the cards of a person
+WITH noted AS (
+    INSERT INTO vault.read_record (at, operation, subject_kind, subject, field, purpose, actor,
+        reason, correlation, result)
+    VALUES ('epoch'::timestamptz + %(at)s * interval '1 microsecond', 'list_cards', 'person',
+        %(person)s, 'card_number', %(purpose)s, %(actor)s, %(reason)s, %(correlation)s, 'given')
+)
+SELECT id, first_six, last_four FROM vault.card WHERE person = %(person)s ORDER BY id;
+
 -- find_card_number: the card with a number, by its keyed hash
 WITH found AS (SELECT id FROM vault.card WHERE digest = ANY(%(digests)s)),
 noted AS (
