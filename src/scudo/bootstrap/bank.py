@@ -126,10 +126,6 @@ class Bank:
         """A new connection of the application's role; starts an embedded database that died."""
         return await _connect(self.server, self.dsn)
 
-    async def submit_aside(self, command: Command) -> Answer:
-        """Hand over a command of the bank's own; everybody else's work goes first."""
-        return await _queue(self.conveyor, command, background=True)
-
     def keep_snapshot(self) -> None:
         """Have the features' state written aside, at the end of the batch in hand."""
         self.conveyor.at_rest(self._snapshot)

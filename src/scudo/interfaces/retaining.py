@@ -38,7 +38,7 @@ def job_of(
     """
     keepings: dict[str, retention.Keeping] = {
         "persons": persons.PersonKeeping(
-            bank.connect, bank.rooms.relationships, ask=ask, tell=bank.submit_aside
+            bank.connect, bank.rooms.relationships, ask=ask, tell=bank.note
         ),
         "cards": persons.CardKeeping(ask),
         "vault_reads": persons.ReadKeeping(ask),
@@ -49,7 +49,7 @@ def job_of(
     return retention.Job(
         bank.rooms.retention,
         keepings,
-        submit=bank.submit_aside,
+        submit=bank.note,
         now=now,
         is_sound=lambda: bank.notary.stands,
     )
