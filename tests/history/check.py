@@ -21,7 +21,9 @@ from tests.model.whole import Bank
 #: Members of commands that hold keyed tokens: the client's text does not tell the number.
 TOKENS: Final = frozenset({"card", "merchant", "device", "ip"})
 #: Refusals of the edge: not of the model, nothing was done, nothing is remembered.
-EDGE: Final = frozenset({"body_invalid", "card_number_refused", "currency_unknown"})
+EDGE: Final = frozenset(
+    {"body_invalid", "card_number_refused", "currency_unknown", "reference_unfit"}
+)
 
 #: Senders from here on are people, whose requests have no keys; see `people`.
 PEOPLE: Final = 1 << 60
