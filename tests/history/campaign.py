@@ -447,7 +447,9 @@ class Campaign:
         self.service.wait()
         time.sleep(0.5)
         self.settle(callers, last)
-        crowd.registrar("at the end").every()
+        last_look = crowd.registrar("at the end")
+        with last_look.http:
+            last_look.every()
 
     def crowd(self, caller: Caller, customers: list[int]) -> Crowd:
         """The people, with a folder for their diaries."""
