@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: setup demo run test check faults laws bench bench-large format lock
+.PHONY: setup demo run test check faults laws bench bench-large format lock sbom
 
 setup:
 	@$(PYTHON) tools/setup.py
@@ -41,6 +41,10 @@ bench-large: setup
 format: setup
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+# Lists every locked package (CycloneDX, build/sbom.json), and says which are past their time.
+sbom: setup
+	@$(BIN)/python tools/write_sbom.py
 
 # Refreshes the lock file: the newest versions that pyproject.toml allows, hashes, no addresses.
 # Needs `uv` on the path; only the developer who changes a dependency runs it.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scudo.fabric import web
-from scudo.governance import Shut, flags
+from scudo.governance import Shut, flags, retention
 from scudo.identity import operators, passkeys
 from scudo.identity.operators import Act, Permissions, Rule
 from scudo.interfaces.table import operations_without_bank
@@ -34,7 +34,12 @@ the scopes of their token.
 def permissions_of(operations: Sequence[web.Operation]) -> Permissions:
     """Compile the matrix of a table, and of all kinds of approvals."""
     authority = operators.make_authority(
-        party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=flags.Flags().kinds
+        party=passkeys.LOCAL_PARTY,
+        gates=Shut(),
+        kinds=(
+            *flags.Flags().kinds,
+            *retention.Retention(is_customer=lambda _number: False).kinds,
+        ),
     )
     edge = operators.Edge(authority.staff, now=lambda: 0, tell=lambda _: None)
     edge.know(operations)

@@ -192,7 +192,7 @@ class Auditor:
         self._looked = 0
         self._counted = 0
         self._is_paced = False
-        self.recount = _noted(notes)
+        self.recount = read_notes(notes)
 
     def run(self, stopping: threading.Event) -> BadRow | None:
         """Recount until told to stop, or until a row is wrong; returns that row."""
@@ -267,8 +267,8 @@ class Auditor:
         self._tell(self.recount)
 
 
-def _noted(notes: Path) -> Recount:
-    """What the auditor before this one noted of its rounds; nothing, if that cannot be read."""
+def read_notes(notes: Path) -> Recount:
+    """What the last auditor noted of its rounds; nothing, if that cannot be read."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         found = msgspec.json.decode(notes.read_bytes(), type=Recount)
         return Recount(rounds=found.rounds, finished_at=found.finished_at)

@@ -265,7 +265,7 @@ async def _converse(app: Application, scope: dict[str, Any], chunks: list[bytes]
     return Answer(start["status"], headers, rest["body"])
 
 
-def make_desk(limits: Limits) -> Desk:
+def make_desk(limits: Limits, rules: Any = None) -> Desk:
     """Build the application as bootstrap does."""
     registry = CollectorRegistry()
     checks: list[Check] = [Check("store", is_ok=True)]
@@ -277,7 +277,7 @@ def make_desk(limits: Limits) -> Desk:
     operations = (*OPERATIONS, *system.operations())
     document = openapi_document(operations, title="Notes", version="1")
     system.openapi = msgspec.json.encode(document)
-    app = Application(operations, authenticate=known, limits=limits, registry=registry)
+    app = Application(operations, authenticate=known, limits=limits, registry=registry, rules=rules)
     system.is_draining = lambda: app.is_draining
     return Desk(app, registry, document, limits, checks)
 

@@ -149,6 +149,30 @@ def script():
         each.close()
 
 
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("name", "written"),
+        [
+            ("../health/live", "..%2fhealth%2flive"),
+            ("a?b=c&d#e", "a%3fb%3dc%26d%23e"),
+            ("//mallory.example/", "%2f%2fmallory.example%2f"),
+            ("%2e%2e", "%252e%252e"),
+            ("a b\r\nx: y", "a%20b%0d%0ax%3a%20y"),
+        ],
+    )
+    def test_are_made_of_encoded_parts(self, script, name, written):
+        """A name is one segment of the path, whatever is in it, and asks nobody else."""
+        server = script(_answer(404, b"{}"))
+
+        with (
+            Client(server.url, token="t", retry=Retry(attempts=1)) as bank,
+            pytest.raises(ClientRefusal),
+        ):
+            bank.revoke_client(name)
+
+        assert server.asked[0].startswith(f"delete /v1/clients/{written} http/1.1\r\n")
+
+
 class TestRetries:
     def test_keep_the_idempotency_key(self, script):
         """A connection that breaks and a busy bank are tried again, under one key."""

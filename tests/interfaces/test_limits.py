@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scudo.fabric import web
-from scudo.identity.partners import Tier
-from scudo.interfaces.http import Limits
-from scudo.interfaces.http.limits import (
+from scudo.governance.edge_limits import (
+    Allowance,
     EdgeRules,
     Filters,
-    RateLimit,
-    Rates,
-    network_of,
+    Tier,
     read_rules,
     shipped_rules,
 )
+from scudo.identity import partners
+from scudo.interfaces.http import Limits
+from scudo.interfaces.http.limits import RateLimit, Rates, network_of
 from scudo.interfaces.table import describe_without_bank
 
 SECOND = 10**9
@@ -98,7 +98,7 @@ class TestRules:
             for described in path.values()
         }
 
-        assert set(rules.tiers) == {str(tier) for tier in Tier}
+        assert set(rules.tiers) == {str(tier) for tier in partners.Tier}
         assert {name for tier in rules.tiers.values() for name in tier.operations} <= operations
 
     @pytest.mark.parametrize(
@@ -198,9 +198,79 @@ class TestFilters:
 
         assert answer.status_code == status
 
+    @pytest.mark.parametrize("header", ["x-forwarded-for", "x-real-ip", "forwarded"])
+    @pytest.mark.parametrize(("denied", "status"), [("127.0.0.0/8", 403), ("192.0.2.0/24", 200)])
+    def test_go_by_the_connection_and_not_by_what_is_said(
+        self, serve, desk_of, denied, status, header
+    ):
+        """Whoever names another address is neither let in by it nor kept out."""
+        rules = EdgeRules(shipped_rules().tiers, Filters(denied_networks=(denied,)))
+        served = serve(desk_of(Limits(rules=rules)))
+        said = "for=192.0.2.1" if header == "forwarded" else "192.0.2.1"
+
+        answer = httpx.get(f"http://127.0.0.1:{served.port}/health/live", headers={header: said})
+
+        assert answer.status_code == status
+
     def test_are_networks(self, desk_of):
         """A deny-list that cannot be read does not start."""
         rules = EdgeRules(shipped_rules().tiers, Filters(denied_networks=("bank",)))
 
         with pytest.raises(ValueError, match="bank"):
             desk_of(Limits(rules=rules))
+
+
+class TestOtherRules:
+    """What happens when two people set other rules while requests come."""
+
+    @given(
+        before=st.tuples(st.integers(1, 500), st.integers(1, 3)),
+        after=st.tuples(st.integers(1, 500), st.integers(1, 3)),
+        taken=st.integers(0, 100),
+    )
+    def test_give_nobody_a_whole_allowance_anew(self, before, after, taken):
+        """What was taken stays taken, and nobody waits longer than for one request of the new."""
+        limit = RateLimit(per_s=before[0], burst_s=before[1])
+        spent = sum(limit.take(1, now_ns=SECOND) == 0 for _ in range(taken))
+
+        limit.change(per_s=after[0], burst_s=after[1], now_ns=SECOND)
+
+        whole = after[0] * after[1]
+        left = 0
+        while limit.take(1, now_ns=SECOND) == 0:
+            left += 1
+        # Rounding of the interval may cost or give one request.
+        assert abs(left - max(0, whole - spent)) <= 1
+        rested = RateLimit(per_s=after[0], burst_s=after[1])
+        assert rested.take(1, now_ns=SECOND) == 0
+
+    def test_hold_for_tiers_operations_and_networks(self):
+        """Each allowance is the new one; what is not narrower any more takes from the tier only."""
+        rates = Rates(Limits())
+        asked = operation("POST", "take", network_limit="callbacks")
+        shipped = shipped_rules()
+        tiers = {**shipped.tiers, "trial": Tier(reads_per_s=1, moves_per_s=3, burst_s=1)}
+        assert rates.take_stranger("192.0.2.1", asked, now_ns=SECOND) == 0
+
+        rates.adopt(
+            EdgeRules(tiers, shipped.filters, {"callbacks": Allowance(per_s=2, burst_s=1)}),
+            now_ns=SECOND,
+        )
+
+        assert passed(rates, "trial", operation("POST", "pay"), 9) == 3
+        assert passed(rates, "trial", operation("GET", "read"), 9) == 1
+        waits = [rates.take_stranger("192.0.2.1", asked, now_ns=SECOND) for _ in range(3)]
+        assert [wait > 0 for wait in waits] == [False, True, True]
+
+    def test_hold_for_the_next_request_and_count_on(self, desk_of):
+        """A filter that is set while the edge serves refuses the next request."""
+        shipped = shipped_rules()
+        held = [shipped]
+        desk = desk_of(Limits(), rules=lambda: held[0])
+        before = desk.ask("GET", "/health/live").status
+
+        held[0] = EdgeRules(shipped.tiers, Filters(path_bytes_max=9), shipped.networks)
+        refused = desk.ask("GET", "/health/live").status
+        held[0] = shipped
+
+        assert (before, refused, desk.ask("GET", "/health/live").status) == (200, 414, 200)

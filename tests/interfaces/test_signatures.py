@@ -209,7 +209,11 @@ class TestASignedRequest:
 
     def test_may_cover_the_target_as_a_whole(self):
         """@target-uri stands for path and query."""
-        checked().demand(PARTNER, scope_of(resigned(SAID, components=COMPONENTS)), BODY)
+        scope = scope_of(resigned(SAID, components=COMPONENTS))
+
+        assert checked().demand(PARTNER, scope, BODY) is None
+        with pytest.raises(web.WebRefusal):
+            checked().demand(PARTNER, scope | {"query_string": b"more=1"}, BODY)
 
     @pytest.mark.parametrize(
         ("said", "code"),
@@ -253,7 +257,9 @@ class TestASignedRequest:
         """`alg` is taken when it agrees with the record of the key."""
         said = f'{SAID};alg="{alg}";expires={NOW_S + 30};tag="orders"'
 
-        checked().demand(PARTNER, scope_of(resigned(said, components=COMPONENTS)), BODY)
+        scope = scope_of(resigned(said, components=COMPONENTS))
+
+        assert checked().demand(PARTNER, scope, BODY) is None
 
     @pytest.mark.parametrize(
         "change",
@@ -308,9 +314,15 @@ class TestASignedRequest:
 
     def test_is_only_asked_of_whoever_must_sign(self):
         """Others are not looked at."""
-        check = SignatureCheck(lambda _: False, lambda *_: None, lambda: 0, Nonces())
-
-        check.demand(PARTNER, scope_of({}), BODY)
+        for must_sign in (False, True):
+            check = SignatureCheck(
+                lambda _, must=must_sign: must, lambda *_: None, lambda: 0, Nonces()
+            )
+            if must_sign:
+                with pytest.raises(web.WebRefusal):
+                    check.demand(PARTNER, scope_of({}), BODY)
+            else:
+                assert check.demand(PARTNER, scope_of({}), BODY) is None
 
 
 #: What is sent with every resigned request, so that lacking coverage is what is refused.
@@ -397,8 +409,11 @@ class TestStructuredFields:
 
     @given(st.text(max_size=60))
     def test_are_read_or_refused(self, text):
-        """Any text is read or refused."""
+        """Any text is read, in one way, or refused as malformed."""
         try:
-            structured.parse_dictionary(text)
+            found = structured.parse_dictionary(text)
         except structured.Malformed:
             return
+        assert found == structured.parse_dictionary(f" {text} ")
+        for member in found.values():
+            assert isinstance(member, structured.Item | structured.InnerList)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.certificates import Certificates
+from tests.softhsm import PIN, soft_hsm
 
 from scudo import vault
 from scudo.fabric.postgres import EmbeddedServer
@@ -25,14 +26,20 @@ COMMANDS = (
     "status",
     "rotate-root",
     "rotate-unit",
+    "rotate-search",
+    "rotate-seal",
     "rotate-signing",
     "rotate-token",
 )
 
 
+#: What a bank is told beside its home, by the home.
+TOLD: dict[Path, dict[str, str]] = {}
+
+
 def environment(home):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCUDO_")}
-    return {**kept, "SCUDO_HOME": str(home)}
+    return {**kept, **TOLD.get(home, {}), "SCUDO_HOME": str(home)}
 
 
 def run(home, *arguments, said=""):
@@ -185,6 +192,74 @@ class TestRotating:
         assert "begin anew" in refused.stderr
         assert (before, told(home, "vault", "status")["token_version"]) == (1, 2)
         assert done.returncode == 0
+
+    def test_of_the_search_key_names_the_new_one(self, home, shares, served):
+        """Open, it is replaced at once, and status says how much is left; sealed, it is refused."""
+        sealed = told(home, "vault", "rotate-search")
+        for keeper, share in (("ada", shares[0]), ("grace", shares[1])):
+            told(home, "vault", "unseal", "--as", keeper, said=share + "\n")
+
+        assert sealed["refused"] == "vault_sealed"
+        assert told(home, "vault", "rotate-search")["search"] == 2
+        assert told(home, "vault", "status")["search"] == 2
+        assert "key 2, 0 look-ups under older ones" in run(home, "vault", "status").stdout
+        assert told(home, "vault", "rotate-seal")["refused"] == "vault_key_unknown"
+
+
+@pytest.fixture
+def tokened(tmp_path):
+    """The folder of a bank that may use a token labelled `bank`, and the tokens."""
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(parent.stat().st_mode | 0o011)
+    home = tmp_path / "home"
+    with EmbeddedServer(home) as server:
+        account = vaulting.account_of(server, Settings(home=home))
+        with soft_hsm(user=account.user_id, group=account.group_id) as made:
+            made.make("bank")
+            TOLD[home] = {
+                "SOFTHSM2_CONF": str(made.conf),
+                "SCUDO_PKCS11_MODULE": str(made.module),
+                "SCUDO_PKCS11_VARIABLES": "SOFTHSM2_CONF",
+            }
+            assert run(home, "init").returncode == 0
+            yield home, made
+            del TOLD[home]
+
+
+class TestToken:
+    def test_has_the_root_and_opens_the_vault_by_its_pin(self, tokened):
+        """Made with a PIN from standard input or a file, opened by it, and left for shares."""
+        home, hsm = tokened
+        wrong = told(home, "vault", "init", "--root", "pkcs11:token=bank", said="0000\n")
+        made = told(home, "vault", "init", "--root", "pkcs11:token=bank", said=f"{PIN}\n")
+        findings = {one["name"]: one for one in told(home, "doctor")["findings"]}
+        vault_process = subprocess.Popen(
+            [SCUDO, "vault", "serve"], env=environment(home), stdout=subprocess.PIPE, text=True
+        )
+        vault_process.stdout.readline()
+
+        sealed = told(home, "vault", "status")
+        slip = told(home, "vault", "unseal", said="0000\n")
+        opened = told(home, "vault", "unseal", said=f"{PIN}\n")
+        shown = run(home, "vault", "status").stdout
+        source = f"pkcs11:token=bank?pin-source={hsm.pin_file()}"
+        again = told(home, "vault", "rotate-root", "--root", source)
+        shares = told(home, "vault", "rotate-root", "--shares", "3", "--threshold", "2", "--yes")
+        last = told(home, "vault", "status")
+        vault_process.send_signal(signal.SIGTERM)
+        assert vault_process.wait(20) == 0
+        vault_process.stdout.close()
+
+        assert wrong["refused"] == "vault_pin_wrong"
+        assert made["hsm"].startswith("pkcs11:token=bank;serial=")
+        assert findings["vault_root"]["ok"]
+        assert (sealed["state"], sealed["root_kind"]) == ("sealed", "hsm")
+        assert slip["refused"] == "vault_pin_wrong"
+        assert opened["is_open"]
+        assert made["hsm"] in shown.replace("\n", "")
+        assert again["hsm"] == made["hsm"]
+        assert len(shares["shares"]) == 3
+        assert (last["state"], last["root_kind"], last["hsm"]) == ("open", "shared", "")
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ class TestRestart:
                 assert len(keys) == 2
                 revoked = await bank.submit(RevokeCallbackKey(PING.number, first.number))
                 assert revoked.status == 200
-                master = bank.callback_master
+                secret = await bank.callback_secrets.secret(PING.name, first.number)
             async with opened(database.dsn, tmp_path) as (bank, _):
                 position = bank.conveyor.head.position
                 assert await bank.submit(TakePing(5), key=TAKEN) == taken
@@ -45,6 +45,7 @@ class TestRestart:
                 good = list(bank.rooms.callbacks.good_keys(PING, now=NOW))
                 assert good == [key for key in keys if key.number != first.number]
                 assert len(good) == 1
-                assert bank.callback_master == master
+                again = await bank.callback_secrets.secret(PING.name, first.number)
+                assert again == secret
 
         asyncio.run(scenario())

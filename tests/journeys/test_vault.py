@@ -232,6 +232,7 @@ class TestRotation:
             for _ in range(3):
                 before, signed = done[0], vaulted.bank.notary.signed
                 client.ask(vault.RotateUnit())
+                client.ask(vault.RotateSearch())
                 client.ask(vault.RotateOperational("ed25519"))
                 client.ask(vault.PrepareRoot(3, 2))
                 client.ask(vault.CommitRoot())
@@ -247,7 +248,7 @@ class TestRotation:
         assert vaulted.bank.notary.alarm is None
         changed = [e["which"] for e in until(lambda: _rotated(vaulted))]
         # Changes within a second of each other may be told as one.
-        assert {"root", "unit", "ed25519", "ml-dsa-65"} <= set(changed)
+        assert {"root", "unit", "search", "ed25519", "ml-dsa-65"} <= set(changed)
         _verify(vaulted)
 
     def test_of_the_token_key_is_an_event_and_older_tokens_still_join(self, vaulted):
@@ -291,7 +292,8 @@ def _rotated(bank):
         status = client.ask(vault.Status())
     told = bank.events("vault.key.changed.v1")
     last = {e["which"]: e["after"] for e in told}
-    now = {"root": status.root, "unit": str(status.unit), **status.signing}
+    now = {"root": status.root, "unit": str(status.unit), "search": str(status.search)}
+    now |= status.signing
     return told if now.items() <= last.items() else None
 
 

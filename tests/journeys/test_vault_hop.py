@@ -17,7 +17,7 @@ from scudo.interfaces.guarding import guarded
 from scudo.vault.model import PURPOSES
 
 CARE = {"purpose": "customer_care", "reason": "case:4711"}
-EVERYTHING = sorted({*PURPOSES, "tokenise", "sign", "write", "erase"})
+EVERYTHING = sorted({*PURPOSES, "tokenise", "sign", "callback", "write", "erase"})
 
 
 def settings_of(hop: Hopping, home: Path) -> Settings:

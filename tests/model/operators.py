@@ -21,6 +21,8 @@ OFFICER: Final = "security_officer"
 #: Roles whose holders may propose, and approve, each kind of change.
 PROPOSE: Final = {"grant_role": {OFFICER}, "drop_role": {OFFICER}}
 APPROVE: Final = {"grant_role": {OFFICER, "compliance"}, "drop_role": {OFFICER}}
+#: Roles whose holders would propose, and approve, what a client does alone until there are two.
+MANDATES: Final = ({"compliance"}, {OFFICER, "compliance"})
 #: Roles that one person never holds together.
 APART: Final = (
     {"payments_operator", OFFICER},
@@ -37,6 +39,8 @@ _WARNED: Final = {
     "elevation_lapsed",
     "duties_conflict",
 }
+#: Kinds of change in whose place a client's command stands.
+_ALONE: Final = {502: "approve_mandate"}
 _ACTS: Final = {522: "propose", 523: "approve", 524: "reject", 525: "withdraw"}
 _COMMANDS: Final = {131: "InviteOperator", 132: "EnrolPasskey", 134: "EndSession"}
 
@@ -58,6 +62,7 @@ class Operators(Customers):
         super().__init__()
         self.operators: dict[int, Row] = {}
         self.approvals: dict[int, Row] = {}
+        self.closed: dict[str, bool] = {}
 
     def _refuse(self, tag: int, fields: Row, refused: Refused) -> None:
         """Refuse, and tell of what an operator was refused."""
@@ -71,6 +76,30 @@ class Operators(Customers):
         elif tag in _COMMANDS:
             told = severity(refused.code, warned={"duties_conflict", "elevation_lapsed"})
             self.emit(141, fields["by"], _COMMANDS[tag], refused.code, told)
+        elif refused.code == "second_person_needed":
+            self.emit(528, self.place.position, _ALONE[tag], self.place.client, "warning")
+
+    # ---- what a client does alone, until two people could decide
+
+    def approve_mandate(self, mandate: int, terms: Row) -> tuple[int, Row]:
+        """Put a mandate into force alone."""
+        if self.closed.get("approve_mandate") or self._could_decide(*MANDATES):
+            raise Refused("second_person_needed")
+        return super().approve_mandate(mandate, terms)
+
+    def close_ways(self, closed: list[str]) -> tuple[int, Row]:
+        """Remember for good that two people could decide."""
+        new = [kind for kind in closed if kind not in self.closed]
+        for kind in new:
+            self.put(self.closed, kind, True)
+        self.emit(521, self.place.position, new)
+        return 200, {}
+
+    def _could_decide(self, propose: set[str], approve: set[str]) -> bool:
+        able = {n: set(o["roles"]) for n, o in self.operators.items() if len(o["keys"]) > 1}
+        proposers = {n for n, roles in able.items() if roles & propose}
+        approvers = {n for n, roles in able.items() if roles & approve}
+        return bool(proposers and approvers) and len(proposers | approvers) > 1
 
     # ---- coming and going
 
@@ -330,6 +359,8 @@ HANDLERS: Final[dict[int, Callable[..., tuple[int, Any]]]] = {
     524: Operators.reject,
     525: Operators.withdraw,
     526: Operators.expire_approval,
+    502: Operators.approve_mandate,
+    527: Operators.close_ways,
 }
 #: Members of the commands, in their order in the log.
 FIELDS: Final[dict[int, tuple[str, ...]]] = {
@@ -345,4 +376,5 @@ FIELDS: Final[dict[int, tuple[str, ...]]] = {
     524: ("by", "approval", "reason"),
     525: ("by", "approval"),
     526: ("approval",),
+    527: ("closed",),
 }

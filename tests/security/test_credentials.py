@@ -92,13 +92,12 @@ class TestTokens:
         assert stranger.ask(OPERATION, MISSING, headers={"cookie": cookie}).status_code == 401
 
     @pytest.mark.fault(49)
-    def test_end_when_another_is_given(self, served, attacker_for, banks_own):
+    def test_end_when_another_is_given(self, served, attacker_for):
         """A client's older token is not good any more once it has a newer one."""
-        new = {"name": "rotated", "scopes": ["customers:read"]}
-        older = attacker_for(banks_own.post("/v1/clients", new).json()["token"])
+        older = attacker_for(served.token_for("customers:read", name="rotated"))
         assert older.ask(OPERATION, MISSING).status_code == 200
 
-        newer = attacker_for(banks_own.post("/v1/clients", new).json()["token"])
+        newer = attacker_for(served.token_for("customers:read", name="rotated"))
 
         assert newer.ask(OPERATION, MISSING).status_code == 200
         assert older.ask(OPERATION, MISSING).status_code == 401

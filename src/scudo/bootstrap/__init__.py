@@ -7,6 +7,7 @@ says who makes its tokens and signatures (`trust`).
 from scudo.bootstrap.bank import Bank, migrate_all, now_us, open_bank
 from scudo.bootstrap.rooms import CATALOGUE, ROOMS, Rooms
 from scudo.bootstrap.trust import (
+    CALLBACK_KEY,
     SIGNING_KEYS,
     TOKEN_KEY,
     Trust,
@@ -15,6 +16,7 @@ from scudo.bootstrap.trust import (
 )
 
 __all__ = [
+    "CALLBACK_KEY",
     "CATALOGUE",
     "ROOMS",
     "SIGNING_KEYS",

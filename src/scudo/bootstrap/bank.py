@@ -32,13 +32,12 @@ from scudo.fabric import (
     Writer,
     idempotency_digest,
     is_batch_end,
-    load_key,
     migration,
     postgres,
     request_digest,
     web,
 )
-from scudo.governance import DONE, Notary, anomalies, trail
+from scudo.governance import DONE, Notary, anomalies, callbacks, trail
 from scudo.identity import Clients, passkeys
 from scudo.kernel import SECOND_US, Refusal, instant
 
@@ -48,6 +47,8 @@ BEAT_S: Final = 0.5
 SNAPSHOT_EVERY: Final = 2_000_000
 #: A consumer that is further behind does not show what happens now.
 BEHIND_MAX: Final = 1_000_000
+#: Signed heads that may be on their way to the witness.
+UNWITNESSED_MAX: Final = 2
 #: A gate counts as degraded for so long after its last degraded decision.
 DEGRADED_FOR_US: Final = 60 * SECOND_US
 
@@ -62,7 +63,7 @@ class Bank:
     """An open bank: one writer, its conveyor, and what stands around them.
 
     Attributes:
-        callback_master: what the shared secrets of inbound callbacks are derived from.
+        callback_secrets: knows the shared secrets of inbound callbacks.
     """
 
     server: postgres.Server
@@ -72,7 +73,7 @@ class Bank:
     writer: Writer
     conveyor: Conveyor
     tokeniser: Tokens
-    callback_master: bytes
+    callback_secrets: callbacks.Secrets
     reads: ReadPool
     clients: Clients
     consumers: ConsumerRunner
@@ -239,7 +240,7 @@ async def open_bank(  # noqa: PLR0913 - one parameter per property
             writer=writer,
             conveyor=conveyor,
             tokeniser=trusted.tokens,
-            callback_master=load_key(home / "callback.key"),
+            callback_secrets=trusted.callbacks,
             reads=ReadPool(dsn.read),
             clients=clients,
             consumers=ConsumerRunner(_consumers(conveyor), catalogue=CATALOGUE, connect=connect),
@@ -260,7 +261,12 @@ def _consumers(conveyor: Conveyor) -> tuple[Consumer, ...]:
         return await _queue(conveyor, command, key=key, background=True)
 
     watching = anomalies.Anomalies(
-        act, anomalies.load_thresholds(), readers={payments.events.PaymentReleased: _release}
+        act,
+        anomalies.load_thresholds(),
+        readers={
+            payments.events.PaymentReleased: _release,
+            decisions.events.ListEntrySet: _spared,
+        },
     )
     return (Alerts(), Rescoring(act), trail.ActIndex(), watching)
 
@@ -269,13 +275,32 @@ def _release(recorded: Recorded) -> anomalies.Conduct:
     """To release a held payment overrides what the gate decided."""
     event = recorded.event
     assert isinstance(event, payments.events.PaymentReleased), "it reads nothing else"
+    kind, number = web.sender_of(recorded.client)
     return anomalies.Conduct(
-        actor=recorded.client,
-        actor_kind=web.PrincipalKind.CLIENT,
+        actor=number,
+        actor_kind=kind,
         act="payments.release",
         result=DONE,
         reason=event.reason_code,
         of_person=True,
+        at=recorded.ordered_at,
+    )
+
+
+def _spared(recorded: Recorded) -> anomalies.Conduct | None:
+    """To put something on the allow list overrides what rules say, for as long as it stands."""
+    event = recorded.event
+    assert isinstance(event, decisions.events.ListEntrySet), "it reads nothing else"
+    if event.listed != decisions.lists.ListName.ALLOW:
+        return None
+    kind, number = web.sender_of(recorded.client)
+    return anomalies.Conduct(
+        actor=number,
+        actor_kind=kind,
+        act="decisions.override_rules",
+        result=DONE,
+        reason="",
+        of_person=False,
         at=recorded.ordered_at,
     )
 
@@ -416,6 +441,7 @@ async def _watch_controls(bank: Bank) -> None:
         return now_us() - degraded_at > DEGRADED_FOR_US
 
     rooms = bank.rooms
+    rooms.retention.since = now_us()
     rooms.controls.checks |= {
         "log": lambda: bank.conveyor.unavailable is None and not bank.consumers.alarms,
         "evidence": lambda: bank.notary.alarm is None,
@@ -423,7 +449,10 @@ async def _watch_controls(bank: Bank) -> None:
         "access_gates": lambda: decides(rooms.passages.degraded_at),
         "audit_trail": lambda: follows(trail.ActIndex.name),
         "flags": lambda: not rooms.flags.expired(instant(now_us()).date()),
+        "retention": lambda: not rooms.retention.overdue(now_us()),
         "operator_anomalies": lambda: follows(anomalies.Anomalies.name),
+        "witness": lambda: bank.notary.signed - bank.notary.exported <= UNWITNESSED_MAX,
+        "access_reviews": lambda: not rooms.authority.reviews.overdue(now_us()),
     }
     await rooms.controls.watch(partial(_queue, bank.conveyor, background=True), now_us)
 

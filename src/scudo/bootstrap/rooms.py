@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo import decisions, governance, identity, ledger, payments, vault
+from scudo.bootstrap.changing import APPROVING, Changed
 from scudo.decisions import PASSAGES, FeatureState, Gatekeeper, Passages, Policy, Rescore
 from scudo.fabric import (
     Answer,
@@ -23,7 +24,16 @@ from scudo.fabric import (
     Store,
 )
 from scudo.governance import Mandates, RecordActs, anomalies, record_acts
-from scudo.identity import IdentityStore, RegisterCustomer, Registry, operators, passkeys
+from scudo.identity import (
+    RELATIONSHIP_KIND,
+    EndRelationship,
+    IdentityStore,
+    RegisterCustomer,
+    Registry,
+    Relationships,
+    operators,
+    passkeys,
+)
 from scudo.kernel import SECOND_US, Refusal
 from scudo.ledger import (
     Book,
@@ -38,6 +48,7 @@ from scudo.ledger import (
 )
 from scudo.payments import (
     ON_PAYMENT,
+    REFUNDS_KIND,
     Acts,
     AnswerChallenge,
     AuthoriseCard,
@@ -45,11 +56,13 @@ from scudo.payments import (
     Capture,
     ConfirmPayment,
     ExpirePayment,
+    Overrides,
     Pay,
     Payments,
     PaymentStore,
     PayWithText,
     RaiseAuthorisation,
+    Refunding,
     ReleasePayment,
     Reverse,
 )
@@ -93,6 +106,8 @@ CATALOGUE: Final = EventCatalogue(
             identity.persons.events,
             governance.approvals.events,
             governance.flags.events,
+            governance.edge_limits.events,
+            governance.retention.events,
             operators.events,
             ledger.events,
             decisions.events,
@@ -111,10 +126,18 @@ class _References:
     payments: set[int] = field(default_factory=set)
     customers: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    owners: set[int] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
-        return bool(self.accounts or self.holds or self.payments or self.customers or self.names)
+        return bool(
+            self.accounts
+            or self.holds
+            or self.payments
+            or self.customers
+            or self.names
+            or self.owners
+        )
 
     def collect(self, command: Command) -> None:  # noqa: C901, PLR0912 - one case per kind
         """Add what one command refers to."""
@@ -133,6 +156,9 @@ class _References:
                         self._collect_movement(movement)
             case OpenAccount():
                 self.customers.add(command.owner)
+            case EndRelationship():
+                self.customers.add(command.customer)
+                self.owners.add(command.customer)
             case CloseAccount():
                 self.accounts.add(command.account)
             case RegisterCustomer():
@@ -183,8 +209,16 @@ class Rooms:
         self.registry = Registry()
         self.gatekeeper = Gatekeeper(policy, state)
         self.passages = passages
-        self.payments = Payments(book=self.book, registry=self.registry, gatekeeper=self.gatekeeper)
+        self.lists = decisions.lists.Lists()
+        self.payments = Payments(
+            book=self.book,
+            registry=self.registry,
+            gatekeeper=self.gatekeeper,
+            lists=self.lists,
+        )
         self.customers = identity.customers.CustomerKeeper(self.registry, gates=passages)
+        self._acts = Acts(self.payments, self.customers.step_ups)
+        self.refunding = Refunding(self.payments)
         self.mandates = Mandates()
         self.partners = identity.partners.Partners()
         self._ledger = Ledger(self.book, self.mandates)
@@ -195,8 +229,17 @@ class Rooms:
         self.controls = governance.controls.Controls()
         self.vault_keys = vault.KeyKeeper()
         self.flags = governance.flags.Flags()
-        kinds = self.flags.kinds
-        self.authority = operators.make_authority(party=party, gates=passages, kinds=kinds)
+        self.edge_limits = governance.edge_limits.EdgeLimits()
+        self.retention = governance.retention.Retention(is_customer=self.registry.is_known)
+        self.relationships = Relationships(self.registry, self.book.has_open_account)
+        changed = Changed(
+            mandates=self.mandates,
+            partners=self.partners,
+            overrides=Overrides(self.payments, self._acts.release),
+            refunding=self.refunding,
+            others=(self.flags, self.edge_limits, self.lists, self.retention),
+        )
+        self.authority = changed.authority(party=party, gates=passages)
         self._keepers = self._hire()
         self._records = Records(r for keeper in self._keepers for r in keeper.registers)
         own = (self._identity_store, self._ledger_store, self._payment_store)
@@ -205,8 +248,15 @@ class Rooms:
         self._decided = _References()
         self.known_until = 0
         self._is_behind = False
-        acts = Acts(self.payments, self.customers.step_ups)
-        self._handlers: dict[type[Command], Callable[[Any, Entry], Answer]] = {
+        self._handlers = self._work()
+        for keeper in self._keepers:
+            self._handlers.update(keeper.handlers)
+        changed.guard(self.authority.ways, self._handlers)
+
+    def _work(self) -> dict[type[Command], Callable[[Any, Entry], Answer]]:
+        """What works on the commands of rooms whose state is tables."""
+        acts = self._acts
+        return {
             RegisterCustomer: self.registry.register,
             OpenAccount: self._open_account,
             CloseAccount: self._ledger.close_account,
@@ -228,14 +278,14 @@ class Rooms:
             RecordActs: record_acts,
             anomalies.TellAnomaly: anomalies.tell_anomaly,
         }
-        for keeper in self._keepers:
-            self._handlers.update(keeper.handlers)
 
     def _hire(self) -> tuple[Keeper, ...]:
         """The parts of rooms whose state is records."""
-        mine = (self.mandates, self.callbacks, self.controls, self.vault_keys)
-        own = (self.flags, self.customers, self.partners, identity.PersonFacts())
-        return (*mine, *own, *self.authority.keepers)
+        mine = (self.mandates, self.callbacks, self.controls, self.vault_keys, self.retention)
+        facts = identity.PersonFacts(self.relationships, self.customers)
+        own = (self.customers, self.partners, self.relationships, facts)
+        set_by_two = (self.flags, self.edge_limits, self.refunding, self.lists)
+        return (*mine, *own, *set_by_two, *self.authority.keepers)
 
     def policy_of(self, digest: bytes) -> Policy:
         """The policy that a decision names; that for payments if it names none of the two."""
@@ -273,14 +323,19 @@ class Rooms:
         self._decided = earlier
         self._records.prepare()
         wanted = prepared = self._prepared = _References()
+        find_approval = self.authority.approvals.register.get
         for command in commands:
             wanted.collect(command)
+            if isinstance(command, APPROVING):
+                wanted.payments.update(self.authority.approvals.concerns(command))
+            wanted.customers.update(self.retention.customers_of(command, find_approval))
         expiring, known_until = self._ask_expiring(lookup, until), self.known_until
         # A few times: a payment has a command and a hold, a hold its accounts, these an owner.
         while self._records.ask(lookup, self._recorded(commands)) or wanted or expiring is not None:
             self._payment_store.ask(lookup, wanted.payments)
             self._ledger_store.ask_holds(lookup, wanted.holds)
             self._ledger_store.ask_accounts(lookup, wanted.accounts)
+            self._ledger_store.ask_accounts_of(lookup, wanted.owners)
             self._identity_store.ask(lookup, numbers=wanted.customers, references=wanted.names)
             prepared.holds |= wanted.holds
             prepared.payments |= wanted.payments
@@ -301,6 +356,11 @@ class Rooms:
         for command in commands:
             if isinstance(command, ConfirmPayment):
                 yield from self.customers.step_up(command.step_up)
+            elif isinstance(command, APPROVING):
+                for number in self.authority.approvals.concerns(command):
+                    yield REFUNDS_KIND, number
+            elif isinstance(command, OpenAccount):
+                yield RELATIONSHIP_KIND, command.owner
 
     def _ask_expiring(self, lookup: Lookup, until: int) -> "_Expiring | None":
         """Ask for what expires next, unless all that does soon after `until` is known."""
@@ -334,6 +394,7 @@ class Rooms:
         """What those refer to that have been found."""
         behind = _References()
         for number in found.payments:
+            behind.payments.update(self.refunding.orders_of(number))
             payment = self.payments.payments.get(number)
             if payment is not None:
                 behind.accounts.update((payment.debit_account, payment.credit_account))
@@ -360,6 +421,7 @@ class Rooms:
 
     def _open_account(self, command: OpenAccount, entry: Entry) -> Answer:
         self.registry.customer(command.owner)
+        self.relationships.demand(command.owner)
         return self._ledger.open_account(command, entry)
 
     def refuse(self, command: Command, refusal: Refusal, entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""Who makes tokens and signs heads in the bank's name: its vault, or files of its own."""
+"""Who makes tokens, signs and proves callbacks in the bank's name: its vault, or files."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from scudo.fabric import Tokeniser, Tokens, load_key
-from scudo.governance import KeyFiles, Signer, VaultSigner
+from scudo.governance import KeyFiles, Signer, VaultSigner, callbacks
 from scudo.vault import (
     OPERATIONAL_FILE,
     Address,
@@ -18,6 +18,7 @@ from scudo.vault import (
 )
 
 TOKEN_KEY: Final = "token.key"  # noqa: S105 - a file name
+CALLBACK_KEY: Final = "callback.key"
 SIGNING_KEYS: Final = "keys"
 VAULT: Final = "vault"
 
@@ -27,11 +28,13 @@ class Trust:
     """Makers of tokens and signatures, and the vault behind them.
 
     Attributes:
+        callbacks: knows the shared secrets of inbound callbacks.
         vault: asks for everything else; None: this bank has no vault.
     """
 
     tokens: Tokens
     signer: Signer
+    callbacks: callbacks.Secrets
     vault: AsyncVaultClient | None = None
 
 
@@ -45,7 +48,11 @@ def trust_in_files(home: Path) -> Trust:
     if _is_vaulted(home):
         message = "this bank's keys are in its vault, which was not asked"
         raise VaultUnavailable(message)
-    return Trust(Tokeniser(load_key(home / TOKEN_KEY)), KeyFiles(home / SIGNING_KEYS))
+    return Trust(
+        Tokeniser(load_key(home / TOKEN_KEY)),
+        KeyFiles(home / SIGNING_KEYS),
+        callbacks.HeldSecrets(load_key(home / CALLBACK_KEY)),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -57,7 +64,12 @@ async def trust_in_vault(address: Address) -> AsyncIterator[Trust]:
     """
     async with AsyncVaultClient(address) as client:
         with VaultClient(address) as for_signing:
-            yield Trust(VaultTokens(client), VaultSigner(for_signing), client)
+            yield Trust(
+                VaultTokens(client),
+                VaultSigner(for_signing),
+                callbacks.VaultSecrets(client),
+                client,
+            )
 
 
 def _is_vaulted(home: Path) -> bool:

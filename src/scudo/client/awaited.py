@@ -214,6 +214,14 @@ class AsyncClient(AsyncTransport):
         """List feature flags with what they are now."""
         return await self._send("GET", "/v1/flags", answer=types.FlagList)
 
+    async def get_edge_limits(self) -> types.EdgeLimitsView:
+        """Show what the edge accepts: tiers, networks, shapes."""
+        return await self._send("GET", "/v1/edge-limits", answer=types.EdgeLimitsView)
+
+    async def get_retention(self) -> types.Report:
+        """Show how long what is kept, what the last run found, and legal holds."""
+        return await self._send("GET", "/v1/retention", answer=types.Report)
+
     async def register_customer(
         self,
         body: types.NewCustomer,
@@ -259,6 +267,24 @@ class AsyncClient(AsyncTransport):
         """Show a customer."""
         return await self._send(
             "GET", f"/v1/customers/{path_part(customer_id)}", answer=types.CustomerView
+        )
+
+    async def end_relationship(
+        self,
+        customer_id: str,
+        body: types.Ending,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.RelationshipBody:
+        """End the relationship with a customer whose accounts are closed."""
+        return await self._send(
+            "POST",
+            f"/v1/customers/{path_part(customer_id)}/ending",
+            answer=types.RelationshipBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
         )
 
     async def issue_client(
@@ -741,7 +767,7 @@ class AsyncClient(AsyncTransport):
         idempotency_key: str | None = None,
         ordered_at: int | None = None,
     ) -> types.PartnerBody:
-        """Change what a partner may."""
+        """Narrow what a partner may; two people widen it (set_partner_limits)."""
         return await self._send(
             "PUT",
             f"/v1/partners/{path_part(partner_id)}/limits",
@@ -1211,7 +1237,7 @@ class AsyncClient(AsyncTransport):
         idempotency_key: str | None = None,
         ordered_at: int | None = None,
     ) -> types.MandateBody:
-        """Approve a mandate, or another version of one."""
+        """Approve a mandate alone, until two people could (approve_mandate)."""
         return await self._send(
             "POST",
             "/v1/mandates",
@@ -1253,6 +1279,10 @@ class AsyncClient(AsyncTransport):
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor
+
+    async def list_list_entries(self) -> types.ListEntries:
+        """List what stands on the lists that rules ask."""
+        return await self._send("GET", "/v1/lists", answer=types.ListEntries)
 
     async def pay(
         self,
@@ -1391,6 +1421,30 @@ class AsyncClient(AsyncTransport):
             ordered_at=ordered_at,
         )
 
+    async def refund_payment(
+        self,
+        payment_id: str,
+        body: types.NewRefund,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PaymentBody:
+        """Let money of a payment go back; above an amount, two people do."""
+        return await self._send(
+            "POST",
+            f"/v1/payments/{path_part(payment_id)}/refunds",
+            answer=types.PaymentBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    async def list_refunds(self, payment_id: str) -> types.RefundList:
+        """List the refunds of a payment."""
+        return await self._send(
+            "GET", f"/v1/payments/{path_part(payment_id)}/refunds", answer=types.RefundList
+        )
+
     async def authorise_card(
         self,
         body: types.NewAuthorisation,
@@ -1461,3 +1515,16 @@ class AsyncClient(AsyncTransport):
             key=idempotency_key,
             ordered_at=ordered_at,
         )
+
+    async def export_person(self, customer_id: str, *, reason: str) -> types.DataExport:
+        """Show all that is kept about a person, to be handed to them."""
+        return await self._send(
+            "GET",
+            f"/v1/customers/{path_part(customer_id)}/export",
+            answer=types.DataExport,
+            query={"reason": reason},
+        )
+
+    async def export_own(self) -> types.DataExport:
+        """Show customers all that is kept about them."""
+        return await self._send("GET", "/v1/me/export", answer=types.DataExport)

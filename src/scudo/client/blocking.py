@@ -207,6 +207,14 @@ class Client(Transport):
         """List feature flags with what they are now."""
         return self._send("GET", "/v1/flags", answer=types.FlagList)
 
+    def get_edge_limits(self) -> types.EdgeLimitsView:
+        """Show what the edge accepts: tiers, networks, shapes."""
+        return self._send("GET", "/v1/edge-limits", answer=types.EdgeLimitsView)
+
+    def get_retention(self) -> types.Report:
+        """Show how long what is kept, what the last run found, and legal holds."""
+        return self._send("GET", "/v1/retention", answer=types.Report)
+
     def register_customer(
         self,
         body: types.NewCustomer,
@@ -251,6 +259,24 @@ class Client(Transport):
         """Show a customer."""
         return self._send(
             "GET", f"/v1/customers/{path_part(customer_id)}", answer=types.CustomerView
+        )
+
+    def end_relationship(
+        self,
+        customer_id: str,
+        body: types.Ending,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.RelationshipBody:
+        """End the relationship with a customer whose accounts are closed."""
+        return self._send(
+            "POST",
+            f"/v1/customers/{path_part(customer_id)}/ending",
+            answer=types.RelationshipBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
         )
 
     def issue_client(
@@ -725,7 +751,7 @@ class Client(Transport):
         idempotency_key: str | None = None,
         ordered_at: int | None = None,
     ) -> types.PartnerBody:
-        """Change what a partner may."""
+        """Narrow what a partner may; two people widen it (set_partner_limits)."""
         return self._send(
             "PUT",
             f"/v1/partners/{path_part(partner_id)}/limits",
@@ -1187,7 +1213,7 @@ class Client(Transport):
         idempotency_key: str | None = None,
         ordered_at: int | None = None,
     ) -> types.MandateBody:
-        """Approve a mandate, or another version of one."""
+        """Approve a mandate alone, until two people could (approve_mandate)."""
         return self._send(
             "POST",
             "/v1/mandates",
@@ -1228,6 +1254,10 @@ class Client(Transport):
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor
+
+    def list_list_entries(self) -> types.ListEntries:
+        """List what stands on the lists that rules ask."""
+        return self._send("GET", "/v1/lists", answer=types.ListEntries)
 
     def pay(
         self,
@@ -1363,6 +1393,30 @@ class Client(Transport):
             ordered_at=ordered_at,
         )
 
+    def refund_payment(
+        self,
+        payment_id: str,
+        body: types.NewRefund,
+        *,
+        idempotency_key: str | None = None,
+        ordered_at: int | None = None,
+    ) -> types.PaymentBody:
+        """Let money of a payment go back; above an amount, two people do."""
+        return self._send(
+            "POST",
+            f"/v1/payments/{path_part(payment_id)}/refunds",
+            answer=types.PaymentBody,
+            body=body,
+            key=idempotency_key,
+            ordered_at=ordered_at,
+        )
+
+    def list_refunds(self, payment_id: str) -> types.RefundList:
+        """List the refunds of a payment."""
+        return self._send(
+            "GET", f"/v1/payments/{path_part(payment_id)}/refunds", answer=types.RefundList
+        )
+
     def authorise_card(
         self,
         body: types.NewAuthorisation,
@@ -1433,3 +1487,16 @@ class Client(Transport):
             key=idempotency_key,
             ordered_at=ordered_at,
         )
+
+    def export_person(self, customer_id: str, *, reason: str) -> types.DataExport:
+        """Show all that is kept about a person, to be handed to them."""
+        return self._send(
+            "GET",
+            f"/v1/customers/{path_part(customer_id)}/export",
+            answer=types.DataExport,
+            query={"reason": reason},
+        )
+
+    def export_own(self) -> types.DataExport:
+        """Show customers all that is kept about them."""
+        return self._send("GET", "/v1/me/export", answer=types.DataExport)

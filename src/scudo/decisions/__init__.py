@@ -1,6 +1,6 @@
 """Decisions: the gates, and why they answered as they did."""
 
-from scudo.decisions import errors, events, routes
+from scudo.decisions import errors, events, lists, routes
 from scudo.decisions.engine import Engine, judge
 from scudo.decisions.errors import (
     DefinitionRefused,
@@ -9,11 +9,11 @@ from scudo.decisions.errors import (
     SnapshotDamaged,
     SnapshotForeign,
 )
-from scudo.decisions.explanation import Explanation, Reason, explain
+from scudo.decisions.explanation import Explanation, Reason, explain, public_words
 from scudo.decisions.features import FeatureState
 from scudo.decisions.features import dump as dump_state
 from scudo.decisions.features import load as load_state
-from scudo.decisions.gate import DECISION, Gatekeeper, Rescore
+from scudo.decisions.gate import DECISION, UNKNOWN_REASON, Gatekeeper, Rescore
 from scudo.decisions.handlers import Alerts, Rescoring
 from scudo.decisions.model import (
     OBLIGATIONS,
@@ -33,6 +33,7 @@ from scudo.decisions.passages import Passages
 from scudo.decisions.policy import Policy, load_access_policy, load_policy
 from scudo.decisions.snapshots import Snapshots
 from scudo.decisions.store import (
+    ask_records,
     find_decision,
     keep_policy,
     list_alerts,
@@ -48,6 +49,7 @@ __all__ = [
     "PASSAGES",
     "PAYMENTS",
     "REFUSING",
+    "UNKNOWN_REASON",
     "Alerts",
     "Channel",
     "DecisionRecord",
@@ -73,6 +75,7 @@ __all__ = [
     "SnapshotForeign",
     "Snapshots",
     "Verdict",
+    "ask_records",
     "dump_state",
     "errors",
     "events",
@@ -82,9 +85,11 @@ __all__ = [
     "keep_policy",
     "list_alerts",
     "list_degraded",
+    "lists",
     "load_access_policy",
     "load_policy",
     "load_state",
+    "public_words",
     "read_decisions",
     "record_of",
     "routes",

@@ -86,3 +86,23 @@ class PassageRescored(Event, frozen=True, tag=313):
     decision: ids.DecisionId
     outcome: int
     rescored_outcome: int
+
+
+class ListEntrySet(Event, frozen=True, tag=341):
+    """Something came onto a list that rules ask, or left it; two people wanted it.
+
+    Attributes:
+        notice: position of this event.
+        member: which member of a gate's event `value` is compared with.
+        value: a token, a number or a country.
+        until: microseconds; what left the list has left it then.
+    """
+
+    name: ClassVar[str] = "decisions.list_entry.set.v1"
+
+    notice: ids.EventId
+    listed: str
+    member: str
+    value: int
+    until: int
+    approval: ids.ApprovalId

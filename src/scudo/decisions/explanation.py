@@ -54,6 +54,15 @@ _PUBLIC: Final = {
     Outcome.BLOCK: "security_refusal",
 }
 
+#: What each of these codes means to a customer.
+_TOLD: Final = {
+    "approved": "The bank's rules allowed this payment.",
+    "pending": "The bank's rules held this payment, and a person of the bank looked at it.",
+    "confirmation_required": "The bank's rules asked you to confirm this payment.",
+    "security_refusal": "The bank's rules refused this payment for security. You may have a "
+    "person of the bank look at it again.",
+}
+
 _DEGRADED: Final = {
     Degradation.FEATURE_UNKNOWN: "Part of the history was not in memory, so the bank took the "
     "careful way.",
@@ -104,6 +113,12 @@ class Explanation:
     def sentences(self) -> tuple[str, ...]:
         """Everything that an agent reads out, in order."""
         return (self.headline, *(reason.sentence for reason in self.reasons), *self.notes)
+
+
+def public_words(outcome: Outcome) -> tuple[str, str]:
+    """What a customer may know of why a payment went as it did: the code, and a sentence."""
+    code = _PUBLIC[outcome]
+    return code, _TOLD[code]
 
 
 def explain(record: DecisionRecord, *, policy: Policy) -> Explanation:

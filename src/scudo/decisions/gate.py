@@ -1,6 +1,7 @@
 """The gate: decides, keeps the record, and tells the log, all inside one entry."""
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -22,6 +23,8 @@ DECISION: Final = Table(
 #: Rank of decisions among the leaves of an entry (before the transfers they allow).
 DECISION_ORDER: Final = 10
 _FIXED: Final = struct.Struct(">hiqiqiqihihih")
+#: Of what a policy that decides no more has said.
+UNKNOWN_REASON: Final = "unknown"
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -98,6 +101,16 @@ class Gatekeeper:
         )
         keep_record(entry, record, number=number, subject=payment)
         return number, verdict
+
+    def reasons_of(self, policy: bytes, hits: Iterable[int]) -> frozenset[str]:
+        """Reasons of the rules that spoke against an event, by the policy that decided on it.
+
+        Of another policy than ours the indexes say nothing: then it is `UNKNOWN_REASON`.
+        """
+        if policy != self.policy.hash:
+            return frozenset({UNKNOWN_REASON})
+        rules = self.policy.rules
+        return frozenset(rules[max(hit, ~hit)].reason for hit in hits)
 
     def rescore(self, command: Rescore, entry: Entry) -> Answer:
         """Judge a degraded decision again, on the state as it is now.

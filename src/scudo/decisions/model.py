@@ -71,6 +71,7 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
         latitude_e4, longitude_e4: ten-thousandths of a degree, WGS 84, to two decimals of a
             degree; what old logs hold is finer.
         text_signals: bits of the vault's `TextSignal`; None: no text came with it.
+        listed: which members stand on which list, as `lists.bit_of` says; None: nobody looked.
         account_opened_at, customer_since, occurred_at: microseconds since 1970, UTC.
         hour: of the day, UTC, when it was ordered; at gates of `PASSAGES`.
 
@@ -108,6 +109,7 @@ class GateEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     act: int | None = None
     session: int | None = None
     hour: int | None = None
+    listed: int | None = None
 
 
 class Degradation(IntEnum):

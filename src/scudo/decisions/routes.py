@@ -8,6 +8,7 @@ import msgspec
 
 from scudo.decisions.errors import DecisionNotFound, PolicyMismatch
 from scudo.decisions.explanation import Reason, explain
+from scudo.decisions.lists import names_of
 from scudo.decisions.model import PASSAGES, DecisionRecord, Gate, GateEvent, Outcome
 from scudo.decisions.policy import Policy
 from scudo.decisions.store import find_decision, list_alerts
@@ -229,6 +230,8 @@ def _input(name: str, value: Any) -> str | int | None:  # noqa: ANN401 - any typ
         shown = currency_by_numeric(value).code if value else None
     elif name == "text_signals":
         shown = ", ".join(signal.name.lower() for signal in TextSignal(value) if signal.name)
+    elif name == "listed":
+        shown = ", ".join(names_of(value))
     elif name in {"gate", "channel"}:
         shown = value.name.lower()
     return shown

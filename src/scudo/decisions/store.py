@@ -1,6 +1,6 @@
 """The only place that touches the decisions room's tables (new rows go with their entry)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from scudo.decisions.model import DecisionRecord
-from scudo.fabric import queries
+from scudo.fabric import Int8Array, Lookup, queries
 
 _SQL: Final = queries("scudo.decisions")
 _decode: Final = msgspec.msgpack.Decoder(DecisionRecord).decode
@@ -43,6 +43,18 @@ async def find_decision(
         await connection.execute(_SQL["find_decision"], {"id": number}, binary=True)
     ).fetchone()
     return None if row is None else (row[1], _decode(row[2]))
+
+
+def ask_records(
+    lookup: Lookup, numbers: Iterable[int], take: Callable[[int, DecisionRecord], None]
+) -> None:
+    """Ask for the records of decisions; `take` is given each with its number."""
+
+    def decoded(rows: Iterable[TupleRow]) -> None:
+        for number, record in rows:
+            take(number, _decode(record))
+
+    lookup.ask(_SQL["load_records"], {"ids": Int8Array(numbers)}, decoded)
 
 
 async def list_degraded(

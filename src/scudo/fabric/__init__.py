@@ -59,11 +59,14 @@ from scudo.fabric.records import (
     find_record,
     list_records,
     newest_records,
+    page_records,
     read_record,
+    stored_records,
 )
 from scudo.fabric.rows import (
     HEADER,
     TRAILER,
+    ByteaArray,
     Int8Array,
     Table,
     TextArray,
@@ -72,7 +75,7 @@ from scudo.fabric.rows import (
     sized,
 )
 from scudo.fabric.stored import Chained, first_int8, read_images
-from scudo.fabric.tls import HopTls, ServerTls, TlsFiles, TlsUnfit, cause_of
+from scudo.fabric.tls import ALARM_BEFORE_US, HopTls, ServerTls, TlsFiles, TlsUnfit, cause_of
 from scudo.fabric.tokeniser import Tokeniser, Tokens, load_key, token_from, token_message
 from scudo.fabric.touched import Touched
 from scudo.fabric.verification import Walk
@@ -80,6 +83,7 @@ from scudo.fabric.writer import Guarded, Store, Writer
 
 __all__ = [
     "AHEAD_US",
+    "ALARM_BEFORE_US",
     "HEADER",
     "INSTANT",
     "RECORD",
@@ -90,6 +94,7 @@ __all__ = [
     "BadRow",
     "BankUnavailable",
     "Batch",
+    "ByteaArray",
     "Chained",
     "ClockIsLive",
     "Command",
@@ -154,6 +159,7 @@ __all__ = [
     "migration",
     "newest_entries",
     "newest_records",
+    "page_records",
     "postgres",
     "queries",
     "read_images",
@@ -165,6 +171,7 @@ __all__ = [
     "routes",
     "settings",
     "sized",
+    "stored_records",
     "summarise_keys",
     "token_from",
     "token_message",

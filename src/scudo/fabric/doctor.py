@@ -102,6 +102,12 @@ def diagnose(
     )
 
 
+def log_began(connection: psycopg.Connection[Any]) -> datetime | None:
+    """When the first batch of a bank was written, by our clock; None: nothing was."""
+    row = connection.execute(_SQL["first_batch"]).fetchone()
+    return None if row is None else row[0]
+
+
 def _settings(
     connection: psycopg.Connection[Any], wanted: dict[str, tuple[str, ...]], *, is_vital: bool
 ) -> Iterator[Finding]:

@@ -279,6 +279,24 @@ async def list_records(
     ]
 
 
+def stored_records(connection: Connection[Any], register: Register[T]) -> list[tuple[int, T]]:
+    """List the things of a small kind as they are stored, for who looks from outside: by number."""
+    rows = connection.execute(_SQL["load_kinds"], {"kinds": [register.kind]}, binary=True)
+    return [(number, register.decode(bytes(body))) for _, number, _, body in rows.fetchall()]
+
+
+async def page_records(
+    connection: AsyncConnection[TupleRow], register: Register[T], *, after: int, limit: int
+) -> Sequence[tuple[int, int, T]]:
+    """List some things of a kind as they are stored, by number, from the one after `after` on."""
+    page = {"kind": register.kind, "after": after, "limit": limit}
+    cursor = await connection.execute(_SQL["page_kind"], page, binary=True)
+    return [
+        (number, version, register.decode(bytes(body)))
+        for number, version, body in await cursor.fetchall()
+    ]
+
+
 def newest_records(connection: Connection[Any], *, limit: int) -> list[tuple[int, bytes]]:
     """List the last records, the newest first: the record's own id, and its body as stored."""
     return connection.execute(_SQL["newest_records"], {"limit": limit}, binary=True).fetchall()

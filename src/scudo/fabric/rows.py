@@ -26,6 +26,7 @@ _LENGTH: Final = struct.Struct(">i")
 BYTEA_OID: Final = 17
 INT8_OID: Final = 20
 TEXT_OID: Final = 25
+BYTEA_ARRAY_OID: Final = 1001
 TEXT_ARRAY_OID: Final = 1009
 UUID_OID: Final = 2950
 INT8_ARRAY_OID: Final = 1016
@@ -104,6 +105,10 @@ class TextArray(list[str]):
     """A text[] parameter."""
 
 
+class ByteaArray(list[bytes]):
+    """A bytea[] parameter."""
+
+
 def array(element: int, count: int, fields: Iterable[bytes]) -> bytes:
     """A one-dimensional array in binary form, of elements that carry their length.
 
@@ -142,15 +147,17 @@ def _int8_array(values: Sequence[int]) -> bytes:
     return array(INT8_OID, len(values), (struct.pack(">" + "iq" * len(values), *flat),))
 
 
-Parameter = int | str | bytes | Int8Array | UuidArray | TextArray
+Parameter = int | str | bytes | Int8Array | UuidArray | TextArray | ByteaArray
 
 
 def parameter(value: Parameter) -> tuple[int, bytes]:
     """A parameter's type and binary form."""
     if isinstance(value, Int8Array):
         return INT8_ARRAY_OID, _int8_array(value)
-    if isinstance(value, UuidArray):
-        return UUID_ARRAY_OID, array(UUID_OID, len(value), map(sized, value))
+    if isinstance(value, UuidArray | ByteaArray):
+        is_uuid = isinstance(value, UuidArray)
+        element, many = (UUID_OID, UUID_ARRAY_OID) if is_uuid else (BYTEA_OID, BYTEA_ARRAY_OID)
+        return many, array(element, len(value), map(sized, value))
     if isinstance(value, TextArray):
         texts = (sized(text.encode()) for text in value)
         return TEXT_ARRAY_OID, array(TEXT_OID, len(value), texts)

@@ -14,6 +14,11 @@ SCUDO_OWNER_DATABASE_URL  how `scudo init` reaches your PostgreSQL, as a login t
                      data is closed to it (SCUDO_DATABASE_URL)
 SCUDO_VAULT_DATABASE_URL  how the vault reaches your PostgreSQL, as a login of its own in the role
                      scudo_vault (SCUDO_DATABASE_URL, taking that role)
+SCUDO_VAULT_SEALED_BY  URI (RFC 7512) of the PKCS#11 token that seals the vault's operational
+                     keys on the disk, with a `pin-source` that the vault's user can read
+SCUDO_PKCS11_MODULE  library of the PKCS#11 tokens that the vault may use
+SCUDO_PKCS11_VARIABLES  environment variables that the library reads, by name, with commas
+                     between; the vault's process is given these and no others
 SCUDO_VAULT          where the vault is if not on this machine, as tls://host:port
 SCUDO_VAULT_LISTEN   where the vault waits for callers of the network too, as host:port
 SCUDO_VAULT_CERT     chain of certificates for the hop between bank and vault, PEM: the bank's own
@@ -77,6 +82,9 @@ class Settings:
     postgres_user: str | None = None
     vault_user: str | None = None
     vault_peers: tuple[str, ...] = ()
+    vault_sealed_by: str | None = None
+    pkcs11_module: Path | None = None
+    pkcs11_variables: tuple[str, ...] = ()
     vault_at: tuple[str, int] | None = None
     vault_listen: tuple[str, int] | None = None
     vault_cert: Path | None = None
@@ -117,10 +125,10 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
     if url is not None and not url.startswith(_URL_SCHEMES):
         message = "SCUDO_DATABASE_URL does not begin with postgresql://."
         raise SettingInvalid(message)
+    module = environment.get("SCUDO_PKCS11_MODULE")
     if environment.get("SCUDO_OWNER_DATABASE_URL") and url is None:
         message = "SCUDO_OWNER_DATABASE_URL is of use only with SCUDO_DATABASE_URL."
         raise SettingInvalid(message)
-    peers = environment.get("SCUDO_VAULT_PEERS") or ""
     erasures = environment.get("SCUDO_ERASURES")
     witness, networks = environment.get("SCUDO_WITNESS"), environment.get("SCUDO_NETWORKS")
     origins = _origins_from(environment.get("SCUDO_ORIGINS") or ORIGIN_DEFAULT)
@@ -137,7 +145,10 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         port=_port_from(environment.get("SCUDO_PORT") or str(PORT_DEFAULT)),
         postgres_user=environment.get("SCUDO_POSTGRES_USER") or None,
         vault_user=environment.get("SCUDO_VAULT_USER") or None,
-        vault_peers=tuple(name.strip() for name in peers.split(",") if name.strip()),
+        vault_peers=_names_from(environment.get("SCUDO_VAULT_PEERS")),
+        vault_sealed_by=environment.get("SCUDO_VAULT_SEALED_BY") or None,
+        pkcs11_module=Path(module).expanduser().absolute() if module else None,
+        pkcs11_variables=_names_from(environment.get("SCUDO_PKCS11_VARIABLES")),
         erasures=Path(erasures).expanduser().absolute() if erasures else None,
         witness=Path(witness).expanduser().absolute() if witness else None,
         audit_hours=_hours_from(environment.get("SCUDO_AUDIT_HOURS") or str(AUDIT_HOURS_DEFAULT)),
@@ -157,6 +168,10 @@ def settings_from(environment: Mapping[str, str], *, is_root: bool) -> Settings:
         mail_server=environment.get("SCUDO_SMTP") or None,
         networks=Path(networks).expanduser().absolute() if networks else None,
     )
+
+
+def _names_from(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _origins_from(text: str) -> tuple[str, ...]:

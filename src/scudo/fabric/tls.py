@@ -56,6 +56,22 @@ class TlsFiles:
             return (self.ca,)
         return tuple(sorted(path for kind in _KINDS for path in self.ca.glob(kind)))
 
+    def authorities_end(self) -> int | None:
+        """When the first of the CAs ends, microseconds; None without CAs.
+
+        Raises:
+            TlsUnfit: if one cannot be read.
+        """
+        try:
+            ends = [
+                micros(certificate.not_valid_after_utc)
+                for path in self.authorities()
+                for certificate in x509.load_pem_x509_certificates(path.read_bytes())
+            ]
+        except (OSError, ValueError) as error:
+            raise TlsUnfit("a file of a CA cannot be read") from error
+        return min(ends, default=None)
+
     def stamp(self) -> _Stamp:
         """What changes when a file does; files that are replaced have another number."""
         found = []

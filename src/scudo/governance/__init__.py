@@ -6,8 +6,10 @@ from scudo.governance import (
     callbacks,
     classification,
     controls,
+    edge_limits,
     events,
     flags,
+    retention,
     trail,
 )
 from scudo.governance.acts import ACTS_MAX, DONE, Act, RecordActs, Recorder, record_acts
@@ -93,6 +95,7 @@ __all__ = [
     "callbacks",
     "classification",
     "controls",
+    "edge_limits",
     "events",
     "find_leaks",
     "flags",
@@ -101,5 +104,6 @@ __all__ = [
     "prove_entry",
     "prove_growth",
     "record_acts",
+    "retention",
     "trail",
 ]

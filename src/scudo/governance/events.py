@@ -43,8 +43,8 @@ class MandateApproved(Event, frozen=True, tag=502):
     Attributes:
         version: of the record.
         called: its name, a code.
-        approved_by: number of the client; 0: the bank itself.
-        digest: SHA-256 of the record's body, in hex.
+        approved_by: number of the client that did it alone; 0: two people, or the bank itself.
+        digest: SHA-256 of the record's body, in hex; the record names the approval of two people.
     """
 
     name: ClassVar[str] = "governance.mandate.approved.v1"

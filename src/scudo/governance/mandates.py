@@ -40,7 +40,8 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
         amount_max: minor units of one movement.
         day_max: minor units of all movements of one day of the log's time.
         valid_from, valid_to: microseconds; from the first on, and before the second.
-        approved_by: the client that approved it; 0: it came with the bank.
+        approved_by: the client that approved it alone; 0: it came with the bank, or two people.
+        approval: by which two people approved it; 0: a client did, or it came with the bank.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     valid_from: int = 0
     valid_to: int | None = None
     approved_by: int = 0
+    approval: int = 0
 
     @property
     def is_bounded(self) -> bool:
@@ -258,16 +260,31 @@ class Mandates:
             MandateUnknown: one is to be changed that there is not.
             MandateMalformed: its bounds contradict each other.
         """
-        if command.mandate:
-            self.terms(command.mandate)
-        check_terms(command.terms)
+        self.demand_fit(command.mandate, command.terms)
         terms = msgspec.structs.replace(command.terms, approved_by=entry.client)
         number = command.mandate or entry.position
-        self._terms.put(entry, number, terms)
-        version = self._terms.version(number)
-        entry.emit(MandateApproved(number, version, terms.name, entry.client, digest_of(terms)))
+        version = self.put_into_force(entry, number, terms)
         body = MandateBody(ids.show(Prefix.MANDATE, number), version)
         return Answer(_OK if command.mandate else _CREATED, _encode(body))
+
+    def demand_fit(self, number: int, terms: Terms) -> None:
+        """Refuse terms that cannot be put into force; number 0 is a new mandate.
+
+        Raises:
+            MandateUnknown: one is to be changed that there is not.
+        """
+        if number:
+            self.terms(number)
+        check_terms(terms)
+
+    def put_into_force(self, entry: Entry, number: int, terms: Terms) -> int:
+        """Let a mandate hold as it was approved; gives the version of its record."""
+        self._terms.put(entry, number, terms)
+        version = self._terms.version(number)
+        entry.emit(
+            MandateApproved(number, version, terms.name, terms.approved_by, digest_of(terms))
+        )
+        return version
 
 
 def check_terms(terms: Terms) -> None:

@@ -71,6 +71,11 @@ class Notary:
         self.signed = 0
         self.exported = 0
 
+    @property
+    def stands(self) -> bool:
+        """Whether this log was compared with its witness since the start, and fits it."""
+        return self._witness is not None and self.alarm is None
+
     def run(
         self,
         connect: Callable[[], Connection[Any]],

@@ -51,6 +51,10 @@ class Registry:
             raise CustomerNotFound(message, field="customer_id")
         return found
 
+    def is_known(self, number: int) -> bool:
+        """Whether a number that was prepared is a customer's."""
+        return number in self.customers
+
     def add(self, customer: Customer) -> None:
         """Remember a stored customer."""
         self.customers[customer.id] = customer

@@ -14,6 +14,22 @@ class CustomerNotFound(Refusal):
     next_step = "Check the customer id; it is cus_ and sixteen hex digits."
 
 
+class RelationshipOver(Refusal):
+    """Raised when somebody is a customer no more."""
+
+    code = "relationship_over"
+    kind = "conflict"
+    next_step = "Register the person as a new customer."
+
+
+class AccountsOpen(Refusal):
+    """Raised when a relationship would end while the customer still has an account."""
+
+    code = "accounts_open"
+    kind = "conflict"
+    next_step = "Close the customer's accounts first; GET /v1/accounts lists them."
+
+
 class CustomerReferenceTaken(Refusal):
     """Raised when another customer already has this reference."""
 

@@ -14,3 +14,12 @@ class CustomerRegistered(Event, frozen=True, tag=101):
     customer: ids.CustomerId
     kind: int
     country: int | None
+
+
+class RelationshipEnded(Event, frozen=True, tag=170):
+    """A customer is one no more: what is kept of them is kept for the law's sake from now on."""
+
+    name: ClassVar[str] = "identity.relationship.ended.v1"
+
+    customer: ids.CustomerId
+    reason_code: str

@@ -14,6 +14,7 @@ SCOPES: Final = frozenset(
         "payments:read",
         "payments:write",
         "payments:operate",
+        "payments:refund",
         "journals:write",
         "mandates:write",
         "decisions:read",
@@ -21,6 +22,8 @@ SCOPES: Final = frozenset(
         "callbacks:write",
         "audit:read",
         "flags:read",
+        "limits:read",
+        "retention:read",
         "events:read",
         "clients:write",
         "partners:read",
@@ -29,10 +32,23 @@ SCOPES: Final = frozenset(
         "persons:read",
         "persons:write",
         "persons:erase",
+        "persons:export",
         "cards:read",
         "cards:write",
     }
 )
+
+
+#: What two operators may give a client: nothing that gives others access, changes what controls
+#: money, or drives the log's clock. That is people's own.
+CLIENT_SCOPES: Final = SCOPES - {
+    "clock:drive",
+    "clients:write",
+    "partners:write",
+    "callbacks:write",
+    "mandates:write",
+    "persons:erase",
+}
 
 
 class CustomerKind(IntEnum):

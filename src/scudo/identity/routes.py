@@ -6,26 +6,32 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from scudo.fabric import web
+from scudo.governance import approvals
+from scudo.identity.clients import ISSUE, ClientChange, ClientName
 from scudo.identity.commands import CustomerBody, RegisterCustomer
 from scudo.identity.errors import (
+    AccountsOpen,
     ClientNotFound,
     CustomerNotFound,
     CustomerReferenceTaken,
+    RelationshipOver,
     ScopeUnknown,
 )
 from scudo.identity.model import Customer, CustomerKind
 from scudo.identity.queries import find_customer, list_customers
+from scudo.identity.relationships import EndRelationship, RelationshipBody
 from scudo.identity.store import Clients, issue_token, revoke_token
 from scudo.kernel import Prefix, ids, rfc3339
 
 _TAG: Final = "identity"
 _CURSOR: Final = "c"
+_FIRST_REFUSAL: Final = 400
 
+ApprovalIdText = Annotated[str, web.id_text(Prefix.APPROVAL)]
 CustomerIdText = Annotated[str, web.id_text(Prefix.CUSTOMER)]
 NewReference = Annotated[str, web.reference_text(shortest=1, longest=64)]
 #: What is looked up may be older than what is allowed today.
 Reference = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-ClientName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 #: ISO 3166-1 numeric code.
 Country = Annotated[int, msgspec.Meta(ge=1, le=999)]
 Kind = Literal["person", "business"]
@@ -37,6 +43,12 @@ class NewCustomer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference: NewReference
     kind: Kind
     country: Country | None = None
+
+
+class Ending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a relationship ends: a code, because it stands in the log for ever."""
+
+    reason_code: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}\Z")]
 
 
 class CustomerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,11 +77,15 @@ class CustomerPage(msgspec.Struct, frozen=True):
 
 
 class NewClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A client of the API; with `customer_id` it sees that customer's objects only."""
+    """A client of the API; with `customer_id` it sees that customer's objects only.
+
+    Operators name the approval by which two of them want it.
+    """
 
     name: ClientName
     scopes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)]
     customer_id: CustomerIdText | None = None
+    approval_id: ApprovalIdText | None = None
 
 
 class ClientToken(msgspec.Struct, frozen=True):
@@ -87,6 +103,7 @@ class _Desk:
     writes: web.Reads
     clients: Clients
     clock: web.Clock
+    ways: approvals.OwnersWays
 
     async def register_customer(self, call: web.Call) -> web.Reply:
         body: NewCustomer = call.body
@@ -103,7 +120,15 @@ class _Desk:
         if customer is None or call.client.customer not in {None, number}:
             message = "there is no such customer"
             raise CustomerNotFound(message, field="customer_id")
-        return web.Reply(200, _view(customer))
+        return web.Reply(200, customer_view(customer))
+
+    async def end_relationship(self, call: web.Call) -> web.Reply:
+        number = ids.parse(Prefix.CUSTOMER, call.path["customer_id"], field="customer_id")
+        if call.client.customer not in {None, number}:
+            message = "there is no such customer"
+            raise CustomerNotFound(message, field="customer_id")
+        command = EndRelationship(number, call.body.reason_code)
+        return await web.submitted(self.submit, command, call)
 
     async def list_customers(self, call: web.Call) -> web.Reply:
         query: CustomerQuery = call.query
@@ -117,7 +142,7 @@ class _Desk:
             customers = await list_customers(
                 connection, after=after, limit=limit, reference=query.reference
             )
-        shown = tuple(_view(c) for c in customers if own in {None, c.id})
+        shown = tuple(customer_view(c) for c in customers if own in {None, c.id})
         is_full = len(customers) == limit and own is None
         more = web.encode_cursor(_CURSOR, customers[-1].id) if is_full else None
         return web.Reply(200, CustomerPage(shown, more))
@@ -127,14 +152,16 @@ class _Desk:
         customer = None
         if body.customer_id is not None:
             customer = ids.parse(Prefix.CUSTOMER, body.customer_id, field="customer_id")
-        beyond = sorted(set(body.scopes) - call.client.scopes)
-        if beyond:
-            message = f"a client may not give the scope {beyond[0][:64]}, which it lacks"
-            raise web.errors.ScopeMissing(message, field="scopes")
+        if body.approval_id is None:
+            self._demand_alone(call, body)
         async with self.writes() as connection:
             if customer is not None and await find_customer(connection, customer) is None:
                 message = "there is no such customer"
                 raise CustomerNotFound(message, field="customer_id")
+            if body.approval_id is not None:
+                used = await self._use_approval(call, body, body.approval_id)
+                if used.status >= _FIRST_REFUSAL:
+                    return used
             number, token = await issue_token(
                 connection,
                 name=body.name,
@@ -144,6 +171,25 @@ class _Desk:
             )
             await self.clients.refresh(connection)
         return web.Reply(201, ClientToken(ids.show(Prefix.CLIENT, number), body.name, token))
+
+    def _demand_alone(self, call: web.Call, body: NewClient) -> None:
+        """Refuse what a client may not give, and an operator does not do alone.
+
+        Raises:
+            SecondPersonNeeded: two people decide on clients by now.
+            ScopeMissing: the client lacks what it would give.
+        """
+        self.ways.demand_open(ISSUE)
+        beyond = sorted(set(body.scopes) - call.client.scopes)
+        if beyond:
+            message = f"a client may not give the scope {beyond[0][:64]}, which it lacks"
+            raise web.errors.ScopeMissing(message, field="scopes")
+
+    async def _use_approval(self, call: web.Call, body: NewClient, approval: str) -> web.Reply:
+        number = ids.parse(Prefix.APPROVAL, approval, field="approval_id")
+        sent = {"name": body.name, "scopes": body.scopes, "customer_id": body.customer_id}
+        change = approvals.canonical(msgspec.convert(sent, ClientChange))
+        return await web.submitted(self.submit, approvals.UseApproval(number, ISSUE, change), call)
 
     async def revoke_client(self, call: web.Call) -> web.Reply:
         async with self.writes() as connection:
@@ -156,7 +202,8 @@ class _Desk:
         return web.Reply(204)
 
 
-def _view(customer: Customer) -> CustomerView:
+def customer_view(customer: Customer) -> CustomerView:
+    """Show a customer."""
     return CustomerView(
         id=ids.show(Prefix.CUSTOMER, customer.id),
         reference=customer.reference,
@@ -167,10 +214,16 @@ def _view(customer: Customer) -> CustomerView:
 
 
 def operations(
-    *, submit: web.Submit, reads: web.Reads, writes: web.Reads, clients: Clients, clock: web.Clock
+    *,
+    submit: web.Submit,
+    reads: web.Reads,
+    writes: web.Reads,
+    clients: Clients,
+    clock: web.Clock,
+    ways: approvals.OwnersWays,
 ) -> tuple[web.Operation, ...]:
     """List the room's operations; `writes` opens connections that may write clients."""
-    desk = _Desk(submit, reads, writes, clients, clock)
+    desk = _Desk(submit, reads, writes, clients, clock, ways)
     return (*_customer_operations(desk), *_client_operations(desk))
 
 
@@ -214,6 +267,26 @@ def _customer_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             path_types={"customer_id": CustomerIdText},
             refusals=(ids.IdMalformed, CustomerNotFound, *web.READ_REFUSALS),
         ),
+        web.Operation(
+            method="POST",
+            path="/v1/customers/{customer_id}/ending",
+            name="end_relationship",
+            summary="End the relationship with a customer whose accounts are closed",
+            tag=_TAG,
+            scope="customers:write",
+            handler=desk.end_relationship,
+            answers={200: RelationshipBody},
+            path_types={"customer_id": CustomerIdText},
+            body=Ending,
+            refusals=(
+                ids.IdMalformed,
+                CustomerNotFound,
+                RelationshipOver,
+                AccountsOpen,
+                *web.SUBMIT_REFUSALS,
+            ),
+            example=Ending("by_customer"),
+        ),
     )
 
 
@@ -230,7 +303,15 @@ def _client_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             handler=desk.issue_client,
             answers={201: ClientToken},
             body=NewClient,
-            refusals=(ids.IdMalformed, CustomerNotFound, ScopeUnknown, *web.READ_REFUSALS),
+            refusals=(
+                ids.IdMalformed,
+                CustomerNotFound,
+                ScopeUnknown,
+                approvals.errors.ApprovalNotFound,
+                approvals.errors.ApprovalUnfit,
+                approvals.errors.SecondPersonNeeded,
+                *web.SUBMIT_REFUSALS,
+            ),
             example=NewClient("till-1", ("payments:write", "payments:read")),
         ),
         web.Operation(

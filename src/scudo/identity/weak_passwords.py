@@ -6,7 +6,8 @@ Another password is taken for a common one by chance once in twenty-five million
 
 Source:
     The million most used of ten million passwords that were stolen and published (M. Burnett,
-    2015), as far as they have the length that ours have; `tools/write_common_passwords.py`.
+    2015), as far as they have the length that ours have; `tools/write_common_passwords.py`. The
+    list is kept by SecLists under the MIT licence; NOTICE has its terms and the file's digest.
     What to compare with: NIST SP 800-63B-4, section 3.1.1.2.
 """
 

@@ -127,6 +127,10 @@ class Guard:
             try:
                 self._start()
                 _log.warning("the vault was started again", starts=self.starts)
+            except (vault.PinWrong, vault.PinLocked) as error:
+                # Each further try with the same file would bring the token nearer to its lock.
+                _log.error("the vault is not started again: mend the PIN first", code=error.code)
+                return
             except (Refusal, OSError) as error:
                 code = error.code if isinstance(error, Refusal) else type(error).__name__
                 _log.warning("the vault cannot be started again yet", code=code)

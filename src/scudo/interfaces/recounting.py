@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 import structlog
 
-from scudo.auditing import Auditor, Recount, give_way
+from scudo.auditing import Auditor, Recount, give_way, read_notes
 from scudo.bootstrap import CATALOGUE, now_us
 from scudo.fabric import BadRow
 from scudo.fabric import settings as environment
@@ -22,13 +22,13 @@ from scudo.kernel import SECOND_US
 
 _log = structlog.get_logger("scudo.auditor")
 _NOTES: Final = "auditor.json"
-_HOUR_US: Final = 3_600 * SECOND_US
+HOUR_US: Final = 3_600 * SECOND_US
 #: A bank that has just started has better things to do.
 BEGINS_AFTER_S: Final = 10.0
 _AFTER_FAULT_S: Final = 5.0
 _STOPS_WITHIN_S: Final = 10.0
 #: A round is overdue when it took so many times what it may.
-_OVERDUE: Final = 2
+OVERDUE: Final = 2
 _LINE_BYTES_MAX: Final = 1 << 16
 
 
@@ -56,8 +56,13 @@ def launch(settings: environment.Settings, *, dsn: str) -> Launch:
         dsn,
         str(settings.home / _NOTES),
         str(settings.witness_folder),
-        settings.audit_hours * _HOUR_US,
+        settings.audit_hours * HOUR_US,
     )
+
+
+def last_rounds(settings: environment.Settings) -> Recount:
+    """What the auditor of this bank has noted: how many rounds, and when the last one ended."""
+    return read_notes(settings.home / _NOTES)
 
 
 def recount(told: Launch, stopping: threading.Event, *, tell: Callable[[Recount], None]) -> Recount:
@@ -110,7 +115,7 @@ class AuditorProcess:
     def is_well(self) -> bool:
         """Whether no row is wrong, and all was recounted not too long ago."""
         last = max(self.recount.finished_at, self._since)
-        return self.recount.first_bad is None and now_us() - last < _OVERDUE * self._launch.round_us
+        return self.recount.first_bad is None and now_us() - last < OVERDUE * self._launch.round_us
 
     async def run(self) -> None:
         """Have the bank recounted until cancelled, or until a row is wrong."""

@@ -41,6 +41,7 @@ from scudo.interfaces.http import (
 )
 from scudo.interfaces.measures import BankCollector, EdgeCollector
 from scudo.interfaces.recounting import AuditorProcess
+from scudo.interfaces.retaining import retained
 from scudo.interfaces.table import Ports, describe, room_operations
 from scudo.interfaces.watching import VaultWatch, watched
 from scudo.vault import Address, AsyncVaultClient, VaultTexts, VaultUnavailable
@@ -99,6 +100,7 @@ async def _serve(
             party=passkeys.RelyingParty(settings.passkey_domain, "Scudo", settings.origins),
         ) as bank,
         watched(bank, vault) as watch,
+        retained(bank, settings, vault_port(trust.vault)),
     ):
         auditor = AuditorProcess(settings, dsn=bank.dsn.read, alarm=lambda bad: _alarm(bank, bad))
         office = customers_office(
@@ -114,6 +116,7 @@ async def _serve(
             site=site,
             office=office,
         )
+        bank.rooms.controls.checks |= checks_beside(watch, auditor)
         http = HttpServer(served, limits=limits, tls=site.tls)
         port = await http.start(host=host, port=settings.port)
         _spare_the_loop()
@@ -189,18 +192,14 @@ def application(  # noqa: PLR0913 - one parameter per property
     """
     site = site or Site()
     submit, record = functools.partial(_submit, bank), functools.partial(_record, bank)
-    laptop = environment.Settings(home=bank.home)
-    office = office or customers_office(bank, laptop, record=record, vault=vault)
+    office = office or _laptop_office(bank, vault)
     desk = partner_desk(bank, site, proofs=office.proofs, submit=submit, record=record)
     registry = CollectorRegistry()
     registry.register(BankCollector(bank, auditor, watch))
     reader = flags.FlagReader(flags.FlagProvider(bank.rooms.flags))
     registry.register(EdgeCollector(site.tls, desk.doorkeeper, reader))
-    system = System(
-        readiness=functools.partial(_readiness, bank, site, watch, auditor),
-        registry=registry,
-        asyncapi=msgspec.json.encode(CATALOGUE.asyncapi(version=scudo.__version__)),
-    )
+    readiness = functools.partial(_readiness, bank, site, watch, auditor)
+    system = System(readiness=readiness, registry=registry, asyncapi=_asyncapi())
     ports = Ports(
         submit=submit,
         reads=bank.reads,
@@ -211,7 +210,7 @@ def application(  # noqa: PLR0913 - one parameter per property
         policy_of=bank.rooms.policy_of,
         record=record,
         callbacks=bank.rooms.callbacks,
-        callback_master=bank.callback_master,
+        callback_secrets=bank.callback_secrets,
         vault=vault_port(vault),
         keep_text=payments.routes.keep_nothing if vault is None else VaultTexts(vault).keep,
         authority=bank.rooms.authority,
@@ -219,12 +218,15 @@ def application(  # noqa: PLR0913 - one parameter per property
         customers=office,
         flagged=bank.rooms.flags,
         flag_reader=reader,
+        edge=bank.rooms.edge_limits,
+        lists=bank.rooms.lists,
+        retention=bank.rooms.retention,
+        relationships=bank.rooms.relationships,
     )
     operations = (*system.operations(), *room_operations(ports))
     system.openapi = msgspec.json.encode(describe(operations))
     edge = _edge(bank, operations)
-    # Clients first: theirs are nearly all requests.
-    doors = (bank.clients, edge, desk.doorkeeper, office.tokens)
+    doors = (bank.clients, edge, desk.doorkeeper, office.tokens)  # Clients ask most: theirs first.
     served = Application(
         operations,
         authenticate=first_of(*(door.authenticate for door in doors)),
@@ -233,9 +235,19 @@ def application(  # noqa: PLR0913 - one parameter per property
         registry=registry,
         trail=bank.requests,
         signatures=signature_check(desk.doorkeeper),
+        rules=bank.rooms.edge_limits.holding,
     )
     system.is_draining = lambda: served.is_draining
     return served
+
+
+def _asyncapi() -> bytes:
+    return msgspec.json.encode(CATALOGUE.asyncapi(version=scudo.__version__))
+
+
+def _laptop_office(bank: Bank, vault: AsyncVaultClient | None) -> customers.Office:
+    laptop = environment.Settings(home=bank.home)
+    return customers_office(bank, laptop, record=functools.partial(_record, bank), vault=vault)
 
 
 async def _readiness(
@@ -250,9 +262,14 @@ async def _readiness(
         Check("auditor", is_ok=auditor is None or auditor.is_well),
         Check("certificate", is_ok=site.tls is None or site.tls.is_good),
         # Payments go on while it is sealed, and those of usual customers while it is away.
-        Check("vault", is_ok=watch is not None and watch.state == "open", is_vital=False),
+        Check("vault", is_ok=watch is not None and watch.is_open, is_vital=False),
         Check("controls", is_ok=not bank.rooms.controls.degraded(), is_vital=False),
     )
+
+
+def checks_beside(watch: VaultWatch, auditor: AuditorProcess) -> dict[str, Callable[[], bool]]:
+    """What says whether the controls work that are processes of their own, by their names."""
+    return {"vault": lambda: watch.is_open, "auditor": lambda: auditor.is_well}
 
 
 def _edge(bank: Bank, operations: tuple[web.Operation, ...]) -> operators.Edge:
@@ -262,6 +279,7 @@ def _edge(bank: Bank, operations: tuple[web.Operation, ...]) -> operators.Edge:
         # What comes of it is in the log, or the bank has said that it takes no work.
         bank.queue(command).add_done_callback(lambda told: told.cancelled() or told.exception())
 
+    bank.rooms.edge_limits.know(operation.name for operation in operations)
     edge = operators.Edge(bank.rooms.authority.staff, now=now_us, tell=tell)
     edge.know(operations)
     return edge

@@ -13,11 +13,12 @@ from psycopg.rows import TupleRow
 
 import scudo
 from scudo import decisions, fabric, identity, ledger, payments
-from scudo.bootstrap import CATALOGUE
-from scudo.decisions import Policy, load_policy
+from scudo.bootstrap import CATALOGUE, Rooms
+from scudo.decisions import FeatureState, Passages, Policy, load_access_policy, load_policy
 from scudo.fabric import Answer, Command, Tokeniser, Tokens, web
-from scudo.governance import Act, Recorder, Shut, callbacks, flags, trail
+from scudo.governance import Act, Recorder, callbacks, edge_limits, flags, retention, trail
 from scudo.identity import AskVault, Clients, operators, partners, passkeys
+from scudo.interfaces import exporting
 from scudo.interfaces.http import Check, System, openapi_document
 from scudo.kernel import micros
 
@@ -41,13 +42,17 @@ class Ports:
         keep_text: has the vault keep the messages of payments.
         record: has acts in the log before it returns.
         policy_of: finds the policy that a decision names.
-        callbacks: keys and reactions of inbound callbacks.
-        callback_master: what their shared secrets are derived from.
+        callback_secrets: knows the shared secrets of inbound callbacks.
+        callbacks: their keys and reactions.
         authority: the operators and their approvals.
         partner_tokens: gives partners their tokens.
         customers: serves customers themselves.
         flagged: what was approved for feature flags.
         flag_reader: evaluates them for requests.
+        edge: what the edge accepts.
+        lists: what rules ask.
+        retention: rules for how long what is kept, and legal holds.
+        relationships: who is no customer any more.
     """
 
     submit: web.Submit
@@ -60,13 +65,17 @@ class Ports:
     keep_text: payments.routes.KeepText
     record: Recorder
     policy_of: Callable[[bytes], Policy]
+    callback_secrets: callbacks.Secrets
     callbacks: callbacks.Callbacks
-    callback_master: bytes
     authority: operators.Authority
     partner_tokens: partners.TokenDesk
     customers: identity.customers.Office
     flagged: flags.Flags
     flag_reader: flags.FlagReader
+    edge: edge_limits.EdgeLimits
+    lists: decisions.lists.Lists
+    retention: retention.Retention
+    relationships: identity.Relationships
 
 
 def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
@@ -74,20 +83,14 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
     submit, reads, clock = ports.submit, ports.reads, ports.clock
     listed = (
         *fabric.routes.operations(reads=reads, catalogue=CATALOGUE, source=_SOURCE),
-        *callbacks.operations(
-            callbacks.CallbackDesk(
-                callbacks=ports.callbacks,
-                master=ports.callback_master,
-                submit=submit,
-                record=ports.record,
-                clock=clock,
-                tokeniser=ports.tokeniser,
-            )
-        ),
-        *trail.operations(reads=reads, record=ports.record),
-        *flags.operations(flags=ports.flagged, reads=reads, clock=clock),
+        *_governance_operations(ports),
         *identity.routes.operations(
-            submit=submit, reads=reads, writes=ports.writes, clients=ports.clients, clock=clock
+            submit=submit,
+            reads=reads,
+            writes=ports.writes,
+            clients=ports.clients,
+            clock=clock,
+            ways=ports.authority.ways,
         ),
         *identity.persons.routes.operations(
             submit=submit,
@@ -95,6 +98,7 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             ask=ports.vault,
             record=ports.record,
             tokens=ports.tokeniser,
+            held=lambda: ports.retention.held(micros(clock())),
         ),
         *_operator_operations(ports),
         *partners.routes.operations(submit=submit, reads=reads, tokens=ports.partner_tokens),
@@ -103,9 +107,10 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             submit=submit,
             reads=reads,
             clock=clock,
-            owner_refusals=(identity.errors.CustomerNotFound,),
+            owner_refusals=(identity.errors.CustomerNotFound, identity.errors.RelationshipOver),
         ),
         *decisions.routes.operations(reads=reads, policy_of=ports.policy_of),
+        *decisions.lists.operations(lists=ports.lists, reads=reads, clock=clock),
         *payments.routes.operations(
             submit=submit,
             reads=reads,
@@ -115,8 +120,40 @@ def room_operations(ports: Ports) -> tuple[web.Operation, ...]:
             keep_text=ports.keep_text,
             recorded=identity.persons.RecordedReads(ports.vault, ports.record, ports.tokeniser),
         ),
+        *exporting.operations(_exporter(ports)),
     )
     return tuple(_behind_the_door(operation) for operation in listed)
+
+
+def _governance_operations(ports: Ports) -> tuple[web.Operation, ...]:
+    return (
+        *callbacks.operations(
+            callbacks.CallbackDesk(
+                callbacks=ports.callbacks,
+                secrets=ports.callback_secrets,
+                submit=ports.submit,
+                record=ports.record,
+                clock=ports.clock,
+                tokeniser=ports.tokeniser,
+            )
+        ),
+        *trail.operations(reads=ports.reads, record=ports.record),
+        *flags.operations(flags=ports.flagged, reads=ports.reads, clock=ports.clock),
+        *edge_limits.operations(limits=ports.edge, reads=ports.reads),
+        *retention.operations(retention=ports.retention, clock=ports.clock),
+    )
+
+
+def _exporter(ports: Ports) -> exporting.Exporter:
+    return exporting.Exporter(
+        reads=ports.reads,
+        ask=ports.vault,
+        record=ports.record,
+        tokens=ports.tokeniser,
+        office=ports.customers,
+        relationships=ports.relationships,
+        clock=ports.clock,
+    )
 
 
 def _behind_the_door(operation: web.Operation) -> web.Operation:
@@ -157,7 +194,10 @@ def describe_without_bank() -> dict[str, Any]:
 def operations_without_bank() -> tuple[web.Operation, ...]:
     """List the operations that every bank serves, to be described and not called."""
     system = System(readiness=_no_checks, registry=CollectorRegistry(), asyncapi=b"{}")
-    flagged, office = flags.Flags(), _no_office()
+    policy, access = load_policy(), load_access_policy()
+    passages = Passages(access, FeatureState(access.features))
+    rooms = Rooms(policy, FeatureState(policy.features), passages)
+    office = _no_office()
     ports = Ports(
         submit=_no_writer,
         reads=_no_database,
@@ -168,15 +208,13 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
         vault=_no_vault,
         keep_text=payments.routes.keep_nothing,
         record=_no_record,
-        policy_of=lambda _hash: load_policy(),
-        callbacks=callbacks.Callbacks(),
-        callback_master=bytes(32),
-        authority=operators.make_authority(
-            party=passkeys.LOCAL_PARTY, gates=Shut(), kinds=flagged.kinds
-        ),
+        policy_of=rooms.policy_of,
+        callbacks=rooms.callbacks,
+        callback_secrets=callbacks.HeldSecrets(bytes(32)),
+        authority=rooms.authority,
         partner_tokens=partners.TokenDesk(
             doorkeeper=partners.Doorkeeper(
-                partners.Partners(),
+                rooms.partners,
                 environment=partners.Environment.SANDBOX,
                 clock=lambda: 0,
                 note=lambda _act: None,
@@ -188,8 +226,12 @@ def operations_without_bank() -> tuple[web.Operation, ...]:
             tokens=Tokeniser(bytes(32)),
         ),
         customers=office,
-        flagged=flagged,
-        flag_reader=flags.FlagReader(flags.FlagProvider(flagged)),
+        flagged=rooms.flags,
+        flag_reader=flags.FlagReader(flags.FlagProvider(rooms.flags)),
+        edge=rooms.edge_limits,
+        lists=rooms.lists,
+        retention=rooms.retention,
+        relationships=rooms.relationships,
     )
     return (*system.operations(), *room_operations(ports))
 

@@ -23,7 +23,7 @@ import structlog
 import uvloop
 
 from scudo import vault
-from scudo.bootstrap import SIGNING_KEYS, TOKEN_KEY, now_us
+from scudo.bootstrap import CALLBACK_KEY, SIGNING_KEYS, TOKEN_KEY, now_us
 from scudo.fabric import HopTls, TlsFiles, TlsUnfit, postgres, telemetry
 from scudo.fabric import settings as environment
 from scudo.kernel import Refusal
@@ -58,8 +58,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
         socket: where to answer.
         user, group: to run as, by id.
         callers, keepers: who may ask, by id.
-        token_key: that the bank made tokens with before it had a vault, if any.
-        signing_seeds: that it signed with, oldest first.
+        former: keys that the bank held itself before its vault did.
+        pkcs11_module: library of the tokens that a root may be in; none: there are none.
+        sealed_by: URI of the token that seals the operational keys; none: nothing does.
         cached_age_us: how old keys in memory become; none for the usual age.
         reads_per_second: quotas in place of the usual ones, by purpose.
         hop: where callers of the network come, if they may.
@@ -73,8 +74,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     group: int
     callers: tuple[int, ...]
     keepers: tuple[int, ...]
-    token_key: bytes | None = None
-    signing_seeds: tuple[vault.SigningSeed, ...] = ()
+    former: vault.FormerKeys = vault.FormerKeys()
+    pkcs11_module: str | None = None
+    sealed_by: str | None = None
     cached_age_us: int | None = None
     reads_per_second: dict[str, int] = {}
     hop: Listening | None = None
@@ -185,7 +187,7 @@ def start(
     erasures = _own_folder(settings.erasures or folder / ERASURES, account)
     peers = [_peer(name) for name in settings.vault_peers]
     place = postgres.place_socket(folder, account, guest=peers[0] if peers else None, name=SOCKET)
-    former = _former_keys(settings.home)
+    former, module = _former_keys(settings.home), settings.pkcs11_module
     descriptors = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (folder, erasures)]
     try:
         launch = Launch(
@@ -197,12 +199,9 @@ def start(
             group=account.group_id,
             callers=tuple({os.geteuid(), *(peer.user_id for peer in peers)}),
             keepers=(os.geteuid(),),
-            token_key=next((path.read_bytes() for path in former if path.name == TOKEN_KEY), None),
-            signing_seeds=tuple(
-                vault.SigningSeed(path.stem.rpartition("-")[0], path.read_bytes())
-                for path in former
-                if path.name != TOKEN_KEY
-            ),
+            former=_read(former),
+            pkcs11_module=None if module is None else str(module),
+            sealed_by=settings.vault_sealed_by,
             cached_age_us=cached_age_us,
             reads_per_second=reads_per_second or {},
             hop=_listening_of(settings),
@@ -213,8 +212,7 @@ def start(
             stdout=subprocess.PIPE,
             pass_fds=descriptors,
             cwd="/",
-            # Nothing of our environment: it may hold passwords, and it names our home.
-            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            env=_environment(settings),
             start_new_session=True,
         )
     finally:
@@ -226,6 +224,15 @@ def start(
     for path in former:
         path.unlink()
     return running
+
+
+def _environment(settings: environment.Settings) -> dict[str, str]:
+    """What the process sees of our environment.
+
+    Only what a token's module is told by: the rest may hold passwords, and names our home.
+    """
+    told = {name: os.environ.get(name, "") for name in settings.pkcs11_variables}
+    return {**told, "PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def _listening_of(settings: environment.Settings) -> Listening | None:
@@ -274,11 +281,23 @@ def address_of(settings: environment.Settings) -> vault.Address | None:
 
 def _former_keys(home: Path) -> list[Path]:
     """Files of keys that a bank held itself before it had a vault; signing keys oldest first."""
-    token_key = home / TOKEN_KEY
+    others = (home / TOKEN_KEY, home / CALLBACK_KEY)
     return [
         *sorted((home / SIGNING_KEYS).glob("*-*.key")),
-        *([token_key] if token_key.exists() else []),
+        *(path for path in others if path.exists()),
     ]
+
+
+def _read(former: list[Path]) -> vault.FormerKeys:
+    content = {path.name: path.read_bytes() for path in former}
+    return vault.FormerKeys(
+        token=content.pop(TOKEN_KEY, b""),
+        callback=content.pop(CALLBACK_KEY, b""),
+        signing=tuple(
+            vault.SigningSeed(name.removesuffix(".key").rpartition("-")[0], seed)
+            for name, seed in content.items()
+        ),
+    )
 
 
 def _peer(name: str) -> postgres.Account:
@@ -391,13 +410,15 @@ async def _serve(launch: Launch) -> None:
     loop.add_reader(sys.stdin.fileno(), stop.set)
     folder = vault.Folder(launch.folder)
     folder.lock()
+    folder.tidy()
+    hsm = vault.Hsm(None if launch.pkcs11_module is None else Path(launch.pkcs11_module))
+    safe = None if launch.sealed_by is None else vault.Safe(hsm, launch.sealed_by)
     age = {} if launch.cached_age_us is None else {"cached_age_us": launch.cached_age_us}
     custody = vault.Custody(
         vault.Database(launch.dsn),
         folder=folder,
-        keys=vault.FileKeyStore(
-            folder, token_key=launch.token_key, signing_seeds=launch.signing_seeds
-        ),
+        hsm=hsm,
+        keys=vault.FileKeyStore(folder, former=launch.former, safe=safe),
         erasures=vault.Erasures(vault.Folder(launch.erasures)),
         clock=vault.Clock(
             wall_us=lambda: time.time_ns() // 1_000,

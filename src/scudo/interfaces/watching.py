@@ -23,6 +23,7 @@ _log = structlog.get_logger("scudo.vault")
 
 EVERY_S: Final = 1.0
 _OK: Final = 200
+_OPEN: Final = "open"
 #: Of a vault that does not answer.
 SILENT: Final = "silent"
 
@@ -41,6 +42,11 @@ class VaultWatch:
         self._client = client
         self.state = SILENT
         self.status: StatusShown | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it gives personal data and keys."""
+        return self.state == _OPEN
 
     async def run(self) -> None:
         """Look again and again."""

@@ -50,6 +50,7 @@ class Prefix(StrEnum):
     CHALLENGE = "chl"
     PASSKEY = "psk"
     STEP_UP = "stp"
+    LEGAL_HOLD = "lgh"
 
 
 def _kind(prefix: Prefix) -> msgspec.Meta:
@@ -79,6 +80,7 @@ PartnerId = Annotated[int, _kind(Prefix.PARTNER)]
 SessionId = Annotated[int, _kind(Prefix.SESSION)]
 ApprovalId = Annotated[int, _kind(Prefix.APPROVAL)]
 MandateId = Annotated[int, _kind(Prefix.MANDATE)]
+LegalHoldId = Annotated[int, _kind(Prefix.LEGAL_HOLD)]
 
 
 class IdMalformed(Refusal):

@@ -11,6 +11,7 @@ from scudo.ledger.commands import (
     PostBulk,
     PostJournal,
 )
+from scudo.ledger.mandating import MandateChanges
 from scudo.ledger.model import (
     Account,
     AccountStatus,
@@ -43,6 +44,7 @@ __all__ = [
     "LedgerStore",
     "LedgerWitness",
     "Mandate",
+    "MandateChanges",
     "Move",
     "Movement",
     "Nature",

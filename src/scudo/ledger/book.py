@@ -111,6 +111,17 @@ class Book:
 
     # ---- accounts
 
+    def has_open_account(self, owner: int) -> bool:
+        """Whether a customer, whose open accounts were looked up, has one that is open.
+
+        It goes through all that memory holds: relationships end seldom, and an index by owner
+        would be paid for by every account.
+        """
+        return any(
+            account.owner == owner and account.status == AccountStatus.OPEN
+            for account in self.accounts.values()
+        )
+
     def open(  # noqa: PLR0913 - one parameter per property
         self,
         entry: Entry,

@@ -135,6 +135,12 @@ class LedgerStore:
         if missing:
             lookup.ask(_SQL["load_accounts"], {"ids": Int8Array(missing)}, self._keep_accounts)
 
+    def ask_accounts_of(self, lookup: Lookup, owners: Iterable[int]) -> None:
+        """Ask for all open accounts of customers; what memory holds of them stays as it is."""
+        wanted = Int8Array(owners)
+        if wanted:
+            lookup.ask(_SQL["load_open_of"], {"owners": wanted}, self._keep_accounts)
+
     def ask_holds(self, lookup: Lookup, wanted: Iterable[int]) -> None:
         """Ask for holds that memory does not hold; unknown ids stay unknown."""
         missing = Int8Array(number for number in wanted if number not in self._book.holds)

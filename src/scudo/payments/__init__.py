@@ -14,15 +14,21 @@ from scudo.payments.commands import (
     Pay,
     PayWithText,
     RaiseAuthorisation,
+    RefundPayment,
     ReleasePayment,
     Reverse,
 )
 from scudo.payments.model import PaymentKind, PaymentStatus
+from scudo.payments.overriding import OVERRIDE, Overrides
+from scudo.payments.refunding import REFUND, REFUNDS_KIND, Refunding
 from scudo.payments.store import PaymentStore
 from scudo.payments.verification import PaymentWitness
 
 __all__ = [
     "ON_PAYMENT",
+    "OVERRIDE",
+    "REFUND",
+    "REFUNDS_KIND",
     "Acts",
     "AnswerChallenge",
     "AuthoriseCard",
@@ -30,6 +36,7 @@ __all__ = [
     "Capture",
     "ConfirmPayment",
     "ExpirePayment",
+    "Overrides",
     "Pay",
     "PayWithText",
     "PaymentBody",
@@ -39,6 +46,8 @@ __all__ = [
     "PaymentWitness",
     "Payments",
     "RaiseAuthorisation",
+    "RefundPayment",
+    "Refunding",
     "ReleasePayment",
     "Reverse",
     "errors",

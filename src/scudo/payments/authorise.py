@@ -1,10 +1,11 @@
 """The way of a payment: gate, then ledger, in one entry of the log."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from scudo.decisions import Gate, GateEvent, Gatekeeper, Outcome, Verdict
+from scudo.decisions import lists as named
 from scudo.fabric import Answer, Deadlines, Entry, Touched, refused
 from scudo.identity import Registry
 from scudo.kernel import Prefix, Refusal, ids, positive_amount, rfc3339
@@ -37,6 +38,7 @@ from scudo.payments.model import (
 _encode: Final = msgspec.json.Encoder().encode
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(AuthoriseCard | Pay | PayWithText).decode
+_ORDERS: Final = frozenset(kind.__struct_config__.tag for kind in (AuthoriseCard, Pay, PayWithText))
 _SECOND_US: Final = 1_000_000
 
 #: Business code of transfers that payments make.
@@ -65,8 +67,16 @@ class PaymentBody(msgspec.Struct, frozen=True, omit_defaults=True):
 class Payments:
     """Payments as the one writer sees them, and what happens to them at the gate."""
 
-    def __init__(self, *, book: Book, registry: Registry, gatekeeper: Gatekeeper) -> None:
-        """Work on one ledger, one registry of customers and one gate."""
+    def __init__(
+        self,
+        *,
+        book: Book,
+        registry: Registry,
+        gatekeeper: Gatekeeper,
+        lists: named.Lists | None = None,
+    ) -> None:
+        """Work on one ledger, one registry of customers, one gate, and the lists that it asks."""
+        self.lists = named.Lists() if lists is None else lists
         self.book = book
         self.registry = registry
         self.gatekeeper = gatekeeper
@@ -100,6 +110,7 @@ class Payments:
         entry.undo(
             payment.restore, payment.state(), payment.hold, payment.expires_at, payment.request
         )
+        entry.undo(setattr, payment, "reasons", payment.reasons)
         payment.version += 1
         self.touched.add(payment)
 
@@ -206,11 +217,11 @@ class Payments:
     def judge_raise(self, entry: Entry, payment: Payment, amount: int) -> tuple[int, Verdict]:
         """Ask the gate for an amount that comes on top of an authorisation."""
         command = msgspec.structs.replace(_request(payment), amount=amount)
-        event = self._event(self.book.accounts[payment.debit_account], command)
+        event = self._event(entry, payment, command)
         return self.gatekeeper.decide(entry, event, payment=payment.id)
 
     def _judge(self, entry: Entry, payment: Payment, command: AuthoriseCard | Pay) -> Answer:
-        event = self._event(self.book.accounts[payment.debit_account], command)
+        event = self._event(entry, payment, command)
         discharged = payment.discharged
         payment.decision, verdict = self.gatekeeper.decide(
             entry,
@@ -221,6 +232,8 @@ class Payments:
             else frozenset(o for o in Outcome if discharged >> o & 1),
         )
         payment.outcome = verdict.outcome
+        if verdict.outcome == Outcome.HOLD:
+            payment.reasons = self.gatekeeper.reasons_of(self.gatekeeper.policy.hash, verdict.hits)
         payment.expires_at = None
         try:
             return self._follow(entry, payment, command, verdict.outcome)
@@ -335,7 +348,8 @@ class Payments:
         payment.credit_account = credit.id
         return debit, credit
 
-    def _event(self, account: Account, command: AuthoriseCard | Pay) -> GateEvent:
+    def _event(self, entry: Entry, payment: Payment, command: AuthoriseCard | Pay) -> GateEvent:
+        account = self.book.accounts[payment.debit_account]
         customer = self.registry.customers.get(account.owner)
         if isinstance(command, AuthoriseCard):
             gate, beneficiary = Gate.CARD, None
@@ -343,7 +357,7 @@ class Payments:
         else:
             gate, beneficiary = Gate.PAYMENT, command.credit
             card = merchant = mcc = None
-        return GateEvent(
+        event = GateEvent(
             gate=gate,
             amount_minor=command.amount,
             currency=command.currency,
@@ -364,13 +378,43 @@ class Payments:
             customer_since=customer.registered_at if customer is not None else None,
             occurred_at=command.occurred_at,
             text_signals=command.text_signals if isinstance(command, PayWithText) else None,
+            listed=named.NOTHING,
         )
+        listed = self.lists.listed(event, ordered_at=entry.ordered_at)
+        return msgspec.structs.replace(event, listed=listed) if listed else event
 
 
 def _request(payment: Payment) -> AuthoriseCard | Pay:
     assert payment.request is not None, "a payment that waits keeps its request"
     command: AuthoriseCard | Pay = _unpack(payment.request)
     return command
+
+
+def is_order(command: bytes) -> bool:
+    """Whether a canonical command orders a payment itself: its tag comes first."""
+    return msgspec.msgpack.decode(command, type=list[Any])[0] in _ORDERS
+
+
+def refund_request(payment: Payment) -> bytes:
+    """The order that a refund is, as it would be asked for: it says nothing of device and place."""
+    return _pack(order_of(payment.debit_account, payment.credit_account, payment))
+
+
+def order_of(debit: int, credit: int, payment: Payment, *, amount: int = 0) -> Pay:
+    """An order between accounts that nobody's device, and no place, has asked for."""
+    return Pay(
+        debit=debit,
+        credit=credit,
+        amount=amount or payment.amount,
+        currency=payment.currency,
+        device=None,
+        ip=None,
+        country=None,
+        latitude_e4=None,
+        longitude_e4=None,
+        channel=None,
+        occurred_at=None,
+    )
 
 
 def _code(payment: Payment) -> int:

@@ -111,6 +111,14 @@ class ConfirmPayment(Command, frozen=True, tag=410):
     step_up: int
 
 
+class RefundPayment(Command, frozen=True, tag=441):
+    """Let money of a payment go back from its payee to who paid it, as a payment of its own."""
+
+    payment: int
+    amount: int
+    reason_code: str
+
+
 class ExpirePayment(Command, frozen=True, tag=409):
     """End a payment whose time has passed."""
 
@@ -126,5 +134,6 @@ ON_PAYMENT = (
     CancelPayment,
     AnswerChallenge,
     ConfirmPayment,
+    RefundPayment,
     ExpirePayment,
 )

@@ -33,3 +33,19 @@ class CardNumberRefused(Refusal):
     code = "card_number_refused"
     kind = "unprocessable"
     next_step = "Send a reference of your own for the card, never its number."
+
+
+class RefundTooHigh(Refusal):
+    """Raised when more of a payment would go back than came, or in too many parts."""
+
+    code = "refund_too_high"
+    kind = "unprocessable"
+    next_step = "Look up the payment's refunds; ask for what is left."
+
+
+class RefundOutside(Refusal):
+    """Raised when the payee of a payment has no account here from which it could go back."""
+
+    code = "refund_outside"
+    kind = "unprocessable"
+    next_step = "Have the payee's bank or the card's network send the money back."

@@ -161,3 +161,14 @@ class AuthorisationRaised(Event, frozen=True, tag=414):
     payment: ids.PaymentId
     decision: ids.DecisionId
     amount_minor: int
+
+
+class PaymentRefunded(Event, frozen=True, tag=441):
+    """Money of a payment goes back by a payment of its own, which moved it or waits for a gate."""
+
+    name: ClassVar[str] = "payments.payment.refunded.v1"
+
+    payment: ids.PaymentId
+    refund: ids.PaymentId
+    amount_minor: int
+    reason_code: str

@@ -58,6 +58,7 @@ class Payment:
         hold: id of the ledger's hold, None if there is none.
         expires_at: microseconds, while it waits.
         request: the canonical command, while a gate may have to decide again.
+        reasons: of the rules that hold it, while it is held.
         text: claim of the text that came with it, None if there was none.
     """
 
@@ -75,6 +76,7 @@ class Payment:
         "kind",
         "ordered_at",
         "outcome",
+        "reasons",
         "request",
         "status",
         "stored_version",
@@ -123,6 +125,7 @@ class Payment:
         self.text = text
         self.version = version
         self.stored_version = stored_version
+        self.reasons: frozenset[str] = frozenset()
 
     @property
     def waits_until(self) -> int | None:

@@ -2,11 +2,12 @@
 
 import functools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from psycopg.rows import TupleRow
 
+from scudo.decisions import DecisionRecord, ask_records
 from scudo.fabric import (
     Guarded,
     Int8Array,
@@ -18,8 +19,8 @@ from scudo.fabric import (
     queries,
 )
 from scudo.kernel import POSTGRES_EPOCH_US
-from scudo.payments.authorise import Payments
-from scudo.payments.model import WAITING, Payment
+from scudo.payments.authorise import Payments, is_order, refund_request
+from scudo.payments.model import WAITING, Payment, PaymentStatus
 
 _SQL: Final = queries("scudo.payments")
 _PAYMENT: Final = Table(
@@ -120,10 +121,21 @@ class PaymentStore:
         waiting = [payment.id for payment in loaded if payment.status in WAITING]
         if waiting:
             ask_commands(lookup, waiting, self._keep_requests)
+        held = {p.decision: p for p in loaded if p.status == PaymentStatus.HELD}
+        if held:
+            ask_records(lookup, held, functools.partial(self._keep_reasons, held))
+
+    def _keep_reasons(
+        self, held: Mapping[int, Payment], number: int, record: DecisionRecord
+    ) -> None:
+        keeper = self._payments.gatekeeper
+        held[number].reasons = keeper.reasons_of(record.policy, record.hits)
 
     def _keep_requests(self, requests: Iterable[tuple[int, bytes]]) -> None:
         for number, command in requests:
-            self._payments.payments[number].request = command
+            payment = self._payments.payments[number]
+            # A refund waits under a command that says which payment goes back, not how.
+            payment.request = command if is_order(command) else refund_request(payment)
 
 
 def _payment(row: TupleRow) -> Payment:

@@ -18,6 +18,8 @@ from scudo.vault.database import Database
 from scudo.vault.erasures import Erasures
 from scudo.vault.errors import (
     REFUSALS,
+    PinLocked,
+    PinWrong,
     RootPresent,
     VaultFolderUnfit,
     VaultQuota,
@@ -27,6 +29,7 @@ from scudo.vault.errors import (
     VaultUnavailable,
 )
 from scudo.vault.folder import Folder
+from scudo.vault.hsm import Hsm, HsmUri
 from scudo.vault.hygiene import become, harden
 from scudo.vault.keeping import KeyKeeper, NoteKeys, keys_in_use
 from scudo.vault.keystore import (
@@ -34,27 +37,38 @@ from scudo.vault.keystore import (
     ML_DSA_65,
     OPERATIONAL_FILE,
     FileKeyStore,
+    FormerKeys,
     KeyStore,
     SigningSeed,
+    derive_secret,
+    has_mac,
 )
+from scudo.vault.model import FIELDS, DataClass
 from scudo.vault.network import Hop
 from scudo.vault.reaching import PROTOCOL, Address, RemoteVault
 from scudo.vault.ring import ROOT_FILE
+from scudo.vault.safe import Safe, read_pin
 from scudo.vault.server import Peers, listening
 from scudo.vault.texts import TextSignal, VaultTexts
 from scudo.vault.tokens import VaultTokens
 from scudo.vault.wire import (
     TEXT_CHARACTERS_MAX,
     CommitRoot,
+    CountKept,
     ErasePerson,
     FindCard,
     FindPerson,
     FindToken,
+    ForgetCards,
+    ForgetReads,
     KeepTexts,
     LinkToken,
+    ListCards,
     ListSigningKeys,
+    MatchCallback,
     NewText,
     PrepareDevelopmentRoot,
+    PrepareHsmRoot,
     PrepareRoot,
     PutCard,
     PutPerson,
@@ -63,8 +77,10 @@ from scudo.vault.wire import (
     ReadText,
     Request,
     RotateOperational,
+    RotateSearch,
     RotateUnit,
     Seal,
+    ShareCallbackSecret,
     ShowCard,
     Sign,
     Status,
@@ -72,10 +88,12 @@ from scudo.vault.wire import (
     Tokenise,
     TokeniseAll,
     Unseal,
+    UnsealByPin,
 )
 
 __all__ = [
     "ED25519",
+    "FIELDS",
     "ML_DSA_65",
     "OPERATIONAL_FILE",
     "PROTOCOL",
@@ -87,7 +105,9 @@ __all__ = [
     "CallerList",
     "Clock",
     "CommitRoot",
+    "CountKept",
     "Custody",
+    "DataClass",
     "Database",
     "ErasePerson",
     "Erasures",
@@ -97,17 +117,27 @@ __all__ = [
     "FindPerson",
     "FindToken",
     "Folder",
+    "ForgetCards",
+    "ForgetReads",
+    "FormerKeys",
     "Hop",
+    "Hsm",
+    "HsmUri",
     "KeepTexts",
     "KeyKeeper",
     "KeyStore",
     "Limits",
     "LinkToken",
+    "ListCards",
     "ListSigningKeys",
+    "MatchCallback",
     "NewText",
     "NoteKeys",
     "Peers",
+    "PinLocked",
+    "PinWrong",
     "PrepareDevelopmentRoot",
+    "PrepareHsmRoot",
     "PrepareRoot",
     "PutCard",
     "PutPerson",
@@ -118,8 +148,11 @@ __all__ = [
     "Request",
     "RootPresent",
     "RotateOperational",
+    "RotateSearch",
     "RotateUnit",
+    "Safe",
     "Seal",
+    "ShareCallbackSecret",
     "ShowCard",
     "Sign",
     "Signature",
@@ -133,6 +166,7 @@ __all__ = [
     "Tokenise",
     "TokeniseAll",
     "Unseal",
+    "UnsealByPin",
     "VaultClient",
     "VaultFolderUnfit",
     "VaultQuota",
@@ -144,9 +178,12 @@ __all__ = [
     "VaultUnavailable",
     "Why",
     "become",
+    "derive_secret",
     "errors",
     "events",
     "harden",
+    "has_mac",
     "keys_in_use",
     "listening",
+    "read_pin",
 ]

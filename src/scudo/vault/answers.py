@@ -89,6 +89,10 @@ class StatusShown(Answer, frozen=True, tag=True):
         cached_keys: person keys in memory.
         refused: how many reads went beyond the quota of each purpose.
         user: operating-system user of the process.
+        search: number of the key that values are hashed under for look-up; 0 while sealed.
+        hashes_left: look-ups that are still hashed under older keys.
+        root_kind: what opens the vault: `shared`, `development` or `hsm`.
+        hsm: URI of the token that has the root; empty if none has.
         turned_away: connections of the network that were not taken or were ended, by cause.
     """
 
@@ -104,6 +108,10 @@ class StatusShown(Answer, frozen=True, tag=True):
     cached_keys: int
     refused: dict[str, int]
     user: int
+    search: int = 0
+    hashes_left: int = 0
+    root_kind: str = ""
+    hsm: str = ""
     turned_away: dict[str, int] = {}
 
 
@@ -237,11 +245,54 @@ class CardFound(Answer, frozen=True, tag=True):
     facts: tuple[Fact, ...]
 
 
+class CardLine(Quiet, frozen=True):
+    """As much of one of a person's cards as a person may see."""
+
+    card: int
+    first_six: str
+    last_four: str
+
+
+class CardsListed(Answer, frozen=True, tag=True):
+    """A person's cards, oldest first."""
+
+    cards: tuple[CardLine, ...]
+    facts: tuple[Fact, ...]
+
+
+class Forgotten(Answer, frozen=True, tag=True):
+    """So many went."""
+
+    count: int
+
+
+class Tally(Quiet, frozen=True):
+    """How many there are, since when (microseconds since 1970; 0: none), due, and held."""
+
+    kept: int
+    oldest_at: int
+    due: int
+    held: int
+
+
+class Kept(Answer, frozen=True, tag=True):
+    """What the vault keeps: persons, records of reads, and cards."""
+
+    persons: int
+    reads: Tally
+    cards: Tally
+
+
 class RootPrepared(Answer, frozen=True, tag=True):
-    """The shares of a root that is not yet in use; none in development mode."""
+    """The shares of a root that is not yet in use; none in development mode or in a token.
+
+    Attributes:
+        hsm: URI of the token that it was made in.
+    """
 
     shares: tuple[str, ...]
     threshold: int
+    hsm: str = ""
 
 
 class UnsealProgress(Answer, frozen=True, tag=True):
@@ -256,6 +307,24 @@ class UnitRotated(Answer, frozen=True, tag=True):
     """Number of the new unit key."""
 
     unit: int
+
+
+class SearchRotated(Answer, frozen=True, tag=True):
+    """Number of the new search key."""
+
+    search: int
+
+
+class CallbackMatched(Answer, frozen=True, tag=True):
+    """Whether one of the signatures was made with one of the shared secrets."""
+
+    matches: bool
+
+
+class CallbackSecret(Answer, frozen=True, tag=True):
+    """A shared secret, for its other owner."""
+
+    secret: bytes
 
 
 class Swept(Answer, frozen=True, tag=True):

@@ -2,7 +2,7 @@
 
     [[caller]]
     name = "spiffe://bank.example/bank"     # a URI or DNS name of the certificate
-    may = ["tokenise", "sign", "write", "authentication", "notification"]
+    may = ["tokenise", "sign", "callback", "write", "authentication", "notification"]
     per_second = { notification = 100 }     # less than the vault allows at most
 
     revoked = ["3f5a…"]                     # SHA-256 of certificates that are good no more
@@ -29,11 +29,13 @@ _log = structlog.get_logger("scudo.vault")
 
 TOKENISE: Final = "tokenise"
 SIGN: Final = "sign"
+#: Prove the senders of callbacks, and have a new shared secret told.
+CALLBACK: Final = "callback"
 #: Put persons, cards, links and texts; destroy them.
 WRITE: Final = "write"
 ERASE: Final = "erase"
 #: What a caller may be allowed: to read for a purpose, and these.
-ALLOWED: Final = frozenset({*PURPOSES, TOKENISE, SIGN, WRITE, ERASE})
+ALLOWED: Final = frozenset({*PURPOSES, TOKENISE, SIGN, CALLBACK, WRITE, ERASE})
 
 _Stamp = tuple[int, int, int]
 
@@ -51,8 +53,8 @@ def uses_of(request: wire.AnyRequest) -> tuple[tuple[str, int], ...]:
             used = (TOKENISE, len(request.values))
         case wire.TokeniseAll():
             used = (TOKENISE, sum(map(len, request.named.values())))
-        case wire.Sign():
-            used = (SIGN, 1)
+        case wire.Sign() | wire.MatchCallback() | wire.ShareCallbackSecret():
+            used = (SIGN if isinstance(request, wire.Sign) else CALLBACK, 1)
         case wire.KeepTexts():
             kept = (WRITE, len(request.texts))
             return (kept, (TOKENISE, len(request.named))) if request.named else (kept,)
@@ -128,7 +130,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         name: a URI or DNS name, as it stands in the certificate.
-        may: purposes that it reads for, and `tokenise`, `sign`, `write`, `erase`.
+        may: purposes that it reads for, and `tokenise`, `sign`, `callback`, `write`, `erase`.
         per_second: how much of these, where that is less than of all callers together.
     """
 

@@ -5,15 +5,19 @@ payee's, a merchant's refund) is kept like any other. A customer's card is erase
 """
 
 import secrets
+from collections.abc import Sequence
+from datetime import date
 from typing import Final
 
 from psycopg.rows import TupleRow
 
-from scudo.fabric import queries
+from scudo.fabric import ByteaArray, queries
+from scudo.vault.answers import CardLine
 from scudo.vault.database import Connection, Database
 from scudo.vault.errors import CardNotFound, CardTaken, CiphertextBroken
 from scudo.vault.keys import (
     ID_BYTES,
+    Key,
     Place,
     field_key,
     new_key,
@@ -24,7 +28,8 @@ from scudo.vault.keys import (
 )
 from scudo.vault.model import BIN_DIGITS, CARD_NUMBER, LAST_DIGITS, demand_card
 from scudo.vault.persons import Persons, Read
-from scudo.vault.ring import Ring, card_key_place
+from scudo.vault.ring import Ring
+from scudo.vault.roots import card_key_place
 
 _SQL: Final = queries("scudo.vault")
 _READS: Final = queries("scudo.vault", "reads.sql")
@@ -56,38 +61,68 @@ class Cards:
             VaultSealed: there are no keys.
         """
         demand_card(number, expiry)
-        digest = search_digest(self._ring.search_key, CARD_NUMBER, number)
         (token,) = self._persons.tokens("card", (number,))
-        async with self._database.transaction() as connection:
-            if person is not None:
-                await self._persons.hold(connection, person)
-            found = {"digest": digest}
+        while True:
+            keys = self._ring.search_keys
+            async with self._database.transaction() as connection:
+                if await self._is_newest(connection, keys[0]):
+                    return await self._put(connection, (number, expiry), person, keys), token
+            # A new search key is there already, and on its way to our memory.
+            await self._ring.settled()
+
+    @staticmethod
+    async def _is_newest(connection: Connection, search: Key) -> bool:
+        """Whether this is what cards are hashed under until this transaction ends.
+
+        Under two keys at once the same number could become two cards.
+        """
+        await connection.execute(_SQL["share_search_keys"])
+        row = await (await connection.execute(_SQL["find_search_key"])).fetchone()
+        return row is not None and row[0] == search.id
+
+    async def _put(
+        self,
+        connection: Connection,
+        written: tuple[str, str],
+        person: int | None,
+        keys: Sequence[Key],
+    ) -> int:
+        if person is not None:
+            await self._persons.hold(connection, person)
+        found = {"digests": [search_digest(key, CARD_NUMBER, written[0]) for key in keys]}
+        row = await (await connection.execute(_SQL["find_card"], found)).fetchone()
+        if row is None:
+            searched = {"digest": found["digests"][0], "searched_by": keys[0].id}
+            card = await self._add(connection, written, person, searched)
+            if card is not None:
+                return card
+            # Somebody else was faster with the same number.
             row = await (await connection.execute(_SQL["find_card"], found)).fetchone()
-            if row is None:
-                card = await self._add(connection, number, expiry, person, digest)
-                if card is not None:
-                    return card, token
-                # Somebody else was faster with the same number.
-                row = await (await connection.execute(_SQL["find_card"], found)).fetchone()
-            assert row is not None, "a card that is in the way is there"
-            return await self._renew(connection, row, (number, expiry), person), token
+        assert row is not None, "a card that is in the way is there"
+        return await self._renew(connection, row, written, person)
 
     async def _add(
-        self, connection: Connection, number: str, expiry: str, person: int | None, digest: bytes
+        self,
+        connection: Connection,
+        written: tuple[str, str],
+        person: int | None,
+        searched: dict[str, bytes],
     ) -> int | None:
+        number = written[0]
         key, row = new_key(), secrets.token_bytes(ID_BYTES)
         unit, wrapped = self._ring.wrap(key, card_key_place(key.id))
-        place = _number_place(row, person or 0)
+        place = number_place(row, person or 0)
         added = {
             "person": person,
-            "digest": digest,
+            **searched,
             "key": key.id,
             "unit": unit,
             "wrapped": wrapped,
             "row": row,
-            "sealed": seal(field_key(key, place), place, _text(number, expiry)),
+            "sealed": seal(field_key(key, place), place, _text(*written)),
             "first_six": number[:BIN_DIGITS],
             "last_four": number[-LAST_DIGITS:],
+            "expires_by": _expires_by(written[1]),
         }
         made = await (await connection.execute(_SQL["add_card"], added)).fetchone()
         return None if made is None else int(made[0])
@@ -105,9 +140,10 @@ class Cards:
             message = "this card number is kept as another's"
             raise CardTaken(message, field="number")
         key = self._ring.unwrap(key_id, card_key_place(key_id), unit=unit, wrapped=wrapped)
-        place = _number_place(row, person or 0)
+        place = number_place(row, person or 0)
         again = seal(field_key(key, place), place, _text(*written), version=version_of(sealed) + 1)
-        await connection.execute(_SQL["renew_card"], {"id": card, "sealed": again})
+        renewed = {"id": card, "sealed": again, "expires_by": _expires_by(written[1])}
+        await connection.execute(_SQL["renew_card"], renewed)
         return int(card)
 
     async def show(self, card: int, person: int, *, read: Read) -> tuple[str, str]:
@@ -144,15 +180,15 @@ class Cards:
         key_id, unit, wrapped, person, row_id, sealed = row[:6]
         try:
             key = self._ring.unwrap(key_id, card_key_place(key_id), unit=unit, wrapped=wrapped)
-            place = _number_place(row_id, person)
-            number, _, expiry = open_sealed(field_key(key, place), place, sealed).partition(b" ")
+            place = number_place(row_id, person)
+            number, expiry = number_of(open_sealed(field_key(key, place), place, sealed))
         except CiphertextBroken:
             noted = {**read.row(), "operation": "read_card", "subject_kind": "card"}
             await self._database.ask(
                 _READS["note_broken"], {**noted, "subject": card, "field": CARD_NUMBER}
             )
             raise
-        return number.decode(), expiry.decode()
+        return number, expiry
 
     async def find(self, number: str, *, read: Read) -> int | None:
         """The card with this number.
@@ -160,11 +196,24 @@ class Cards:
         Raises:
             VaultSealed: there are no keys.
         """
-        digest = search_digest(self._ring.search_key, CARD_NUMBER, number)
-        rows = await self._database.ask(
-            _READS["find_card_number"], {**read.row(), "digest": digest}
-        )
-        return int(rows[0][0]) if rows else None
+        while True:
+            keys = self._ring.search_keys
+            digests = ByteaArray(search_digest(key, CARD_NUMBER, number) for key in keys)
+            asked = {**read.row(), "digests": digests}
+            rows = await self._database.ask(_READS["find_card_number"], asked)
+            # Found nowhere, and there is a newer key: it may have been hashed anew meanwhile.
+            if rows or self._ring.search_keys == keys:
+                return int(rows[0][0]) if rows else None
+
+    async def list_of(self, person: int, *, read: Read) -> tuple[CardLine, ...]:
+        """A person's cards, oldest first.
+
+        Raises:
+            VaultSealed: there are no keys.
+        """
+        self._ring.demand_open()
+        rows = await self._database.ask(_READS["list_cards"], {**read.row(), "person": person})
+        return tuple(CardLine(*row) for row in rows)
 
     async def _row(self, card: int, *, operation: str, read: Read) -> TupleRow:
         asked = {**read.row(), "card": card, "operation": operation}
@@ -174,9 +223,21 @@ class Cards:
         return rows[0]
 
 
-def _number_place(row: bytes, person: int) -> Place:
+def number_place(row: bytes, person: int) -> Place:
+    """Where the number of a card belongs."""
     return Place("card", "sealed", person, row)
+
+
+def _expires_by(expiry: str) -> date:
+    """The end of the year in which a card expires: as much as may be known without opening it."""
+    return date(max(int(expiry[:4]), date.min.year), 12, 31)
 
 
 def _text(number: str, expiry: str) -> bytes:
     return f"{number} {expiry}".encode()
+
+
+def number_of(text: bytes) -> tuple[str, str]:
+    """Number and expiry of a card, as they are kept."""
+    number, _, expiry = text.decode().partition(" ")
+    return number, expiry

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -11,7 +11,7 @@ import structlog
 
 from scudo.kernel import Refusal, instant
 from scudo.vault import answers, wire
-from scudo.vault.callers import SIGN, TOKENISE, Asker
+from scudo.vault.callers import CALLBACK, SIGN, TOKENISE, Asker
 from scudo.vault.cards import Cards
 from scudo.vault.database import Connection, Database
 from scudo.vault.erasures import Erasure, Erasures
@@ -23,17 +23,17 @@ from scudo.vault.errors import (
     VaultRefusal,
     VaultUnavailable,
 )
+from scudo.vault.facts import Subject, facts_of, found_facts, given_facts, subject_of
 from scudo.vault.folder import Folder
+from scudo.vault.hsm import Hsm
 from scudo.vault.keys import KeyCache
 from scudo.vault.keystore import KeyStore
 from scudo.vault.model import (
     BIRTH_DATE,
     CARD_NUMBER,
-    FIELDS,
     NETWORK,
     PAYMENT_TEXT,
     PURPOSES,
-    TOKEN_KINDS,
     DataClass,
     age_band,
     demand_field,
@@ -42,6 +42,8 @@ from scudo.vault.model import (
 )
 from scudo.vault.persons import Persons, Read
 from scudo.vault.quotas import Quotas
+from scudo.vault.rehashing import Rehashing
+from scudo.vault.retention import Ageing
 from scudo.vault.ring import Ring
 from scudo.vault.texts.store import Texts, told
 
@@ -53,6 +55,10 @@ CACHED_AGE_US: Final = 60 * 1_000_000
 #: and far too few to try out all card numbers of an issuer; a notary signs once in seconds.
 TOKENS_PER_SECOND: Final = 100_000
 SIGNATURES_PER_SECOND: Final = 100
+CALLBACKS_PER_SECOND: Final = 1_000
+#: An operator makes a key of a callback now and then.
+SECRETS_PER_SECOND: Final = 5
+_CALLBACK_SECRET: Final = "callback_secret"  # noqa: S105 - a name
 #: Texts that are kept: some times what the fastest payments between people bring.
 TEXTS_PER_SECOND: Final = 10_000
 _KEEP_TEXTS: Final = "keep_texts"
@@ -87,24 +93,15 @@ class Limits:
 _Handler: TypeAlias = Callable[[Any], Awaitable[answers.Answer]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """What a read asks for, as its facts say it."""
-
-    operation: str
-    kind: str
-    number: int
-    fields: tuple[str, ...]
-
-
 class Custody:
     """One vault on one database."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter per property
         self,
         database: Database,
         *,
         folder: Folder,
+        hsm: Hsm,
         keys: KeyStore,
         erasures: Erasures,
         clock: Clock,
@@ -120,11 +117,14 @@ class Custody:
         self.turned_away: Counter[str] = Counter()
         per_second = {name: one.reads_per_second for name, one in PURPOSES.items()}
         per_second |= {TOKENISE: TOKENS_PER_SECOND, SIGN: SIGNATURES_PER_SECOND}
+        per_second |= {CALLBACK: CALLBACKS_PER_SECOND, _CALLBACK_SECRET: SECRETS_PER_SECOND}
         per_second[_KEEP_TEXTS] = TEXTS_PER_SECOND
         self._quotas = Quotas({**per_second, **(limits.reads_per_second or {})})
-        self._ring = Ring(database, folder)
+        self._ring = Ring(database, folder, hsm)
         self._persons = Persons(database, self._ring, keys, cache=self._cache, erasures=erasures)
         self._cards = Cards(database, self._ring, self._persons)
+        self._rehashing = Rehashing(database, self._ring)
+        self._ageing = Ageing(database)
         self._texts = Texts(database, self._ring, keys, self._persons)
         database.attend_with(self._attend)
         self._handlers: dict[type, _Handler] = {
@@ -133,6 +133,8 @@ class Custody:
             wire.TokeniseAll: self._tokenise_all,
             wire.Sign: self._sign,
             wire.ListSigningKeys: self._list_signing_keys,
+            wire.MatchCallback: self._match_callback,
+            wire.ShareCallbackSecret: self._share_callback_secret,
             wire.PutPerson: self._put_person,
             wire.LinkToken: self._link_token,
             wire.ReadFields: self._read_fields,
@@ -145,13 +147,18 @@ class Custody:
             wire.ShowCard: self._show_card,
             wire.ReadCard: self._read_card,
             wire.FindCard: self._find_card,
+            wire.ListCards: self._list_cards,
+            **self._ageing.handlers,
             wire.PrepareRoot: self._prepare_root,
             wire.PrepareDevelopmentRoot: self._prepare_development_root,
+            wire.PrepareHsmRoot: self._prepare_hsm_root,
             wire.CommitRoot: self._commit_root,
             wire.RotateUnit: self._rotate_unit,
+            wire.RotateSearch: self._rotate_search,
             wire.Sweep: self._sweep,
             wire.RotateOperational: self._rotate_operational,
             wire.Unseal: self._unseal,
+            wire.UnsealByPin: self._unseal_by_pin,
             wire.Seal: self._seal,
         }
 
@@ -194,11 +201,21 @@ class Custody:
         self._cache.expire(now=self._clock.monotonic_us())
 
     async def step(self) -> bool:
-        """One step of the sweep; whether there may be more to do."""
+        """One step of the sweeps; whether there may be more to do.
+
+        Raises:
+            VaultUnavailable: the database refused it; it is tried again.
+        """
         if self._ring.state != "open":
             return False
-        moved, left = await self._ring.sweep(SWEPT_AT_ONCE)
-        return bool(moved or left)
+        try:
+            moved, left = await self._ring.sweep(SWEPT_AT_ONCE)
+            has_hashes = await self._rehashing.step(SWEPT_AT_ONCE)
+        except psycopg.Error as error:
+            # Such as a key that somebody is still about to use: the next step finds it.
+            message = "a step of the sweep was refused"
+            raise VaultUnavailable(message) from error
+        return bool(has_hashes or moved or left)
 
     async def answer(self, request: wire.AnyRequest, *, asker: Asker) -> answers.Answer:
         """Answer one request; every "no" is an answer too."""
@@ -218,13 +235,13 @@ class Custody:
     def _refused(self, request: wire.AnyRequest, refusal: Refusal) -> answers.Refused:
         if isinstance(refusal, CiphertextBroken):
             _log.error("a ciphertext does not open", request=type(request).__name__)
-        subject = _subject_of(request)
+        subject = subject_of(request)
         why = getattr(request, "why", None)
         facts: tuple[answers.Fact, ...] = ()
         if subject is not None and why is not None:
             at = self._clock.wall_us()
             facts = tuple(
-                _facts(subject, Read(why, at), dict.fromkeys(subject.fields, refusal.code))
+                facts_of(subject, Read(why, at), dict.fromkeys(subject.fields, refusal.code))
             )
         return answers.Refused(refusal.code, refusal.message, refusal.field, facts)
 
@@ -247,6 +264,10 @@ class Custody:
             cached_keys=len(self._cache),
             refused=dict(self._quotas.refused),
             user=os.geteuid(),
+            search=self._ring.search_number,
+            hashes_left=await self._rehashing.count_left(),
+            root_kind=self._ring.root_kind,
+            hsm=self._ring.root_hsm,
             turned_away=dict(self.turned_away),
         )
 
@@ -274,6 +295,18 @@ class Custody:
     async def _list_signing_keys(self, _request: wire.ListSigningKeys) -> answers.SigningKeys:
         return answers.SigningKeys(tuple(self._keys.signing_keys()))
 
+    async def _match_callback(self, request: wire.MatchCallback) -> answers.CallbackMatched:
+        self._count(CALLBACK, 1)
+        matches = self._keys.matches(request.callback, request.keys, request.data, request.macs)
+        return answers.CallbackMatched(matches)
+
+    async def _share_callback_secret(
+        self, request: wire.ShareCallbackSecret
+    ) -> answers.CallbackSecret:
+        self._count(_CALLBACK_SECRET, 1)
+        _log.warning("a shared secret was given out", callback=request.callback, key=request.key)
+        return answers.CallbackSecret(self._keys.callback_secret(request.callback, request.key))
+
     async def _rotate_operational(self, request: wire.RotateOperational) -> answers.Done:
         self._keys.rotate(request.which)
         return answers.Done()
@@ -300,20 +333,20 @@ class Custody:
             request.person, request.fields, read=read, now=self._clock.monotonic_us()
         )
         results = {name: "given" if name in values else "absent" for name in request.fields}
-        subject = _Subject("read", "person", request.person, request.fields)
-        return answers.FieldsRead(values, tuple(_facts(subject, read, results)))
+        subject = Subject("read", "person", request.person, request.fields)
+        return answers.FieldsRead(values, tuple(facts_of(subject, read, results)))
 
     async def _find_person(self, request: wire.FindPerson) -> answers.PersonsFound:
         demand_purpose(request.why.purpose, demand_field(request.kind).data_class)
         read = self._allow(request.why, 1)
         found = await self._persons.find(request.kind, request.value, read=read)
-        return answers.PersonsFound(found, _found(found, request.kind, read))
+        return answers.PersonsFound(found, found_facts(found, request.kind, read))
 
     async def _find_token(self, request: wire.FindToken) -> answers.PersonsFound:
         demand_purpose(request.why.purpose, DataClass.PERSONAL)
         read = self._allow(request.why, 1)
         found = await self._persons.find_linked(request.kind, request.token, read=read)
-        return answers.PersonsFound(found, _found(found, request.kind, read))
+        return answers.PersonsFound(found, found_facts(found, request.kind, read))
 
     async def _erase_person(self, request: wire.ErasePerson) -> answers.Erased:
         at, destroyed = await self._persons.erase(
@@ -351,8 +384,8 @@ class Custody:
         text = await self._texts.read(
             request.person, request.claim, read=read, now=self._clock.monotonic_us()
         )
-        subject = _Subject("read", "person", request.person, (PAYMENT_TEXT,))
-        return answers.TextRead(text, _given(subject, read))
+        subject = Subject("read", "person", request.person, (PAYMENT_TEXT,))
+        return answers.TextRead(text, given_facts(subject, read))
 
     # ---- cards
 
@@ -364,7 +397,7 @@ class Custody:
         demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
         read = self._allow(request.why, 1)
         first_six, last_four = await self._cards.show(request.card, request.person, read=read)
-        facts = _given(_Subject("show_card", "card", request.card, (CARD_NUMBER,)), read)
+        facts = given_facts(Subject("show_card", "card", request.card, (CARD_NUMBER,)), read)
         return answers.CardShown(first_six, last_four, facts)
 
     async def _read_card(self, request: wire.ReadCard) -> answers.CardRead:
@@ -373,16 +406,23 @@ class Custody:
             raise VaultForbidden(message, field="purpose")
         read = self._allow(request.why, 1)
         number, expiry = await self._cards.read(request.card, read=read)
-        facts = _given(_Subject("read_card", "card", request.card, (CARD_NUMBER,)), read)
+        facts = given_facts(Subject("read_card", "card", request.card, (CARD_NUMBER,)), read)
         return answers.CardRead(number, expiry, facts)
 
     async def _find_card(self, request: wire.FindCard) -> answers.CardFound:
         demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
         read = self._allow(request.why, 1)
         card = await self._cards.find(request.number, read=read)
-        subject = _Subject("find", "card", card or 0, (CARD_NUMBER,))
+        subject = Subject("find", "card", card or 0, (CARD_NUMBER,))
         result = "absent" if card is None else "given"
-        return answers.CardFound(card, tuple(_facts(subject, read, {CARD_NUMBER: result})))
+        return answers.CardFound(card, tuple(facts_of(subject, read, {CARD_NUMBER: result})))
+
+    async def _list_cards(self, request: wire.ListCards) -> answers.CardsListed:
+        demand_purpose(request.why.purpose, DataClass.CARDHOLDER)
+        read = self._allow(request.why, 1)
+        lines = await self._cards.list_of(request.person, read=read)
+        facts = given_facts(Subject("list_cards", "person", request.person, (CARD_NUMBER,)), read)
+        return answers.CardsListed(lines, facts)
 
     # ---- root and unit keys
 
@@ -398,6 +438,12 @@ class Custody:
         self._ring.prepare_development_root(now=self._clock.monotonic_us())
         return answers.RootPrepared((), 0)
 
+    async def _prepare_hsm_root(self, request: wire.PrepareHsmRoot) -> answers.RootPrepared:
+        place = await self._ring.prepare_hsm_root(
+            request.uri, pin=request.pin, now=self._clock.monotonic_us()
+        )
+        return answers.RootPrepared((), 0, place)
+
     async def _commit_root(self, _request: wire.CommitRoot) -> answers.Done:
         at = instant(self._clock.wall_us())
         await self._ring.commit_root(now=self._clock.monotonic_us(), at=at)
@@ -406,6 +452,10 @@ class Custody:
 
     async def _rotate_unit(self, _request: wire.RotateUnit) -> answers.UnitRotated:
         return answers.UnitRotated(await self._ring.rotate_unit(at=instant(self._clock.wall_us())))
+
+    async def _rotate_search(self, _request: wire.RotateSearch) -> answers.SearchRotated:
+        at = instant(self._clock.wall_us())
+        return answers.SearchRotated(await self._ring.rotate_search(at=at))
 
     async def _sweep(self, request: wire.Sweep) -> answers.Swept:
         return answers.Swept(*await self._ring.sweep(request.limit))
@@ -416,6 +466,11 @@ class Custody:
         )
         _log.warning("a share was entered", entered=entered, needed=needed)
         return answers.UnsealProgress(entered, needed, self._ring.state == "open")
+
+    async def _unseal_by_pin(self, request: wire.UnsealByPin) -> answers.UnsealProgress:
+        await self._ring.unseal_by_pin(request.pin)
+        _log.warning("the token of the root was logged in to")
+        return answers.UnsealProgress(1, 1, is_open=True)
 
     async def _seal(self, _request: wire.Seal) -> answers.Done:
         self._ring.seal_until_restart()
@@ -443,55 +498,3 @@ class Custody:
         self._ring.demand_open()
         self._quotas.take(why.purpose, values, now=self._clock.monotonic_us())
         return Read(why, self._clock.wall_us())
-
-
-def _subject_of(request: wire.AnyRequest) -> _Subject | None:
-    """What a read that is refused asked for; only declared names are repeated."""
-    match request:
-        case wire.ReadFields():
-            names = tuple(name if name in FIELDS else "undeclared" for name in request.fields)
-            return _Subject("read", "person", request.person, names)
-        case wire.FindPerson() | wire.FindToken():
-            is_declared = request.kind in FIELDS or request.kind in TOKEN_KINDS
-            return _Subject("find", "person", 0, (request.kind if is_declared else "undeclared",))
-        case wire.ReadText():
-            return _Subject("read", "person", request.person, (PAYMENT_TEXT,))
-        case wire.ShowCard() | wire.ReadCard():
-            operation = "show_card" if isinstance(request, wire.ShowCard) else "read_card"
-            return _Subject(operation, "card", request.card, (CARD_NUMBER,))
-        case wire.FindCard():
-            return _Subject("find", "card", 0, (CARD_NUMBER,))
-        case _:
-            return None
-
-
-def _found(persons: Sequence[int], kind: str, read: Read) -> tuple[answers.Fact, ...]:
-    if not persons:
-        absent = _Subject("find", "person", 0, (kind,))
-        return tuple(_facts(absent, read, {kind: "absent"}))
-    return tuple(
-        fact for one in persons for fact in _given(_Subject("find", "person", one, (kind,)), read)
-    )
-
-
-def _given(subject: _Subject, read: Read) -> tuple[answers.Fact, ...]:
-    return tuple(_facts(subject, read, dict.fromkeys(subject.fields, "given")))
-
-
-def _facts(subject: _Subject, read: Read, results: Mapping[str, str]) -> Sequence[answers.Fact]:
-    why = read.why
-    return [
-        answers.Fact(
-            at=read.at,
-            operation=subject.operation,
-            subject_kind=subject.kind,
-            subject=subject.number,
-            field=name,
-            purpose=why.purpose,
-            actor=why.actor,
-            reason=why.reason,
-            correlation=why.correlation,
-            result=result,
-        )
-        for name, result in results.items()
-    ]

@@ -9,7 +9,8 @@ Refusal
 ├── CiphertextBroken                               what is stored was changed or moved
 ├── ErasureNotExported                             done here, not yet kept outside the database
 ├── ShareMalformed, ShareForeign, ShareRepeated, KeeperRepeated, SharesUnfit
-├── VaultNotSealed, VaultNotInitialised, RootPresent, RootNotPrepared
+├── HsmAway, HsmForeign, HsmKeyGone, HsmUnfit, HsmUriUnfit, PinWrong, PinLocked
+├── VaultNotSealed, VaultNotInitialised, RootPresent, RootNotPrepared, RootOpensOtherwise
 ├── VaultRunning, VaultFolderUnfit                 the process cannot start
 ├── VaultCallersUnfit, VaultAddressUnfit           nor answer on the network
 ├── VaultDatabaseUnreachable                       nor begin: its database does not answer
@@ -221,6 +222,62 @@ class SharesUnfit(VaultRefusal):
     next_step = "Choose 2 to 16 shares, and a threshold from 2 to their number."
 
 
+class HsmAway(VaultRefusal):
+    """The PKCS#11 token is not there, or was away and must be logged in to again."""
+
+    code = "vault_hsm_away"
+    kind = "unavailable"
+    retryable = True
+    next_step = "Connect the token, then run `scudo vault unseal`: it asks for the PIN."
+
+
+class HsmForeign(VaultRefusal):
+    """The PKCS#11 token is another one than that of this vault's root, or has another key."""
+
+    code = "vault_hsm_foreign"
+    kind = "unprocessable"
+    next_step = "Connect the token whose serial number `scudo vault status` says."
+
+
+class HsmKeyGone(VaultRefusal):
+    """The PKCS#11 token is there, and the key that wraps is not in it."""
+
+    code = "vault_hsm_key_gone"
+    kind = "conflict"
+    next_step = "Restore the key into the token from the token's own backup; nothing else opens it."
+
+
+class HsmUnfit(VaultRefusal):
+    """No PKCS#11 module is configured, it cannot be loaded, or the token lacks AES-GCM."""
+
+    code = "vault_hsm_unfit"
+    kind = "conflict"
+    next_step = "Name the module of the token in SCUDO_PKCS11_MODULE and start the vault again."
+
+
+class HsmUriUnfit(VaultRefusal):
+    """The URI does not say which one token is meant, or holds a PIN."""
+
+    code = "vault_hsm_uri_unfit"
+    next_step = "Name the token as in pkcs11:token=bank;serial=…?pin-source=/path/of/a/file."
+
+
+class PinWrong(VaultRefusal):
+    """The token does not take this PIN; it counts the attempts."""
+
+    code = "vault_pin_wrong"
+    kind = "unprocessable"
+    next_step = "Enter the PIN of the token's user; after a few wrong ones the token locks itself."
+
+
+class PinLocked(VaultRefusal):
+    """The token takes no PIN of its user any more."""
+
+    code = "vault_pin_locked"
+    kind = "conflict"
+    next_step = "Have the token's security officer set a new PIN, then enter that one."
+
+
 class VaultNotSealed(VaultRefusal):
     """The vault is open; there is nothing to unseal."""
 
@@ -251,6 +308,14 @@ class RootNotPrepared(VaultRefusal):
     code = "vault_root_not_prepared"
     kind = "conflict"
     next_step = "Prepare a root, hand its shares out, and commit it then."
+
+
+class RootOpensOtherwise(VaultRefusal):
+    """A PIN was entered where shares open the vault, or a share where a PIN does."""
+
+    code = "vault_root_opens_otherwise"
+    kind = "conflict"
+    next_step = "Ask `scudo vault status` what opens it, and run `scudo vault unseal` again."
 
 
 class VaultRunning(VaultRefusal):

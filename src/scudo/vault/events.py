@@ -11,7 +11,7 @@ class VaultKeysFound(Event, frozen=True, tag=554):
 
     Attributes:
         event_id: position of this event.
-        keys: id of the root and of each signing key, number of the unit and the token key, as
+        keys: id of the root and of each signing key, number of the unit, search and token key, as
             `root=…`, in order; those of a vault that is sealed are not all known.
     """
 
@@ -29,8 +29,8 @@ class VaultKeyChanged(Event, frozen=True, tag=550):
 
     Attributes:
         change_id: position of this event.
-        which: `root`, `unit`, `token`, or an algorithm that heads are signed by.
-        before, after: id of a root or signing key, number of a unit or token key; empty: none.
+        which: `root`, `unit`, `search`, `token`, or an algorithm that heads are signed by.
+        before, after: id of a root or signing key, number of another; empty: none.
     """
 
     name: ClassVar[str] = "vault.key.changed.v1"

@@ -6,6 +6,7 @@ folder that was opened before the change of user needs no walk.
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from scudo.vault.errors import VaultFolderUnfit, VaultRunning
 _PRIVATE: Final = 0o600
 _CHUNK: Final = 1 << 20
 _LOCK: Final = "running.lock"
+_UNFINISHED: Final = re.compile(r"\.[\w.]+\.[0-9a-f]{8}")
 
 
 class Folder:
@@ -43,6 +45,12 @@ class Folder:
             os.close(lock)
             message = "another process is the vault of this bank"
             raise VaultRunning(message) from error
+
+    def tidy(self) -> None:
+        """Take away what an interrupted `write` left: a file with keys that nobody reads again."""
+        for name in os.listdir(self._at):  # noqa: PTH208 - an open folder has no path
+            if _UNFINISHED.fullmatch(name):
+                self.remove(name)
 
     def find(self, name: str) -> bytes | None:
         """Read a file; none if there is none."""

@@ -35,6 +35,8 @@ def keys_in_use(status: StatusShown) -> tuple[tuple[str, str], ...]:
     named = {"root": status.root, "token": str(status.token_version), **status.signing}
     if status.unit:
         named["unit"] = str(status.unit)
+    if status.search:
+        named["search"] = str(status.search)
     return tuple(sorted((which, key) for which, key in named.items() if key))
 
 

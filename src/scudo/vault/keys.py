@@ -22,7 +22,7 @@ import secrets
 import struct
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -78,10 +78,23 @@ def new_key() -> Key:
     return Key(secrets.token_bytes(ID_BYTES), secrets.token_bytes(KEY_BYTES))
 
 
+class Cipher(Protocol):
+    """AES-256-GCM under one key, wherever that key is."""
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+        """Ciphertext and tag of 16 bytes."""
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+        """The text.
+
+        Raises:
+            InvalidTag: it was changed, or is bound to something else.
+        """
+
+
 def seal(key: Key, place: Place, text: bytes, *, version: int = 1) -> bytes:
     """Encrypt a text for one place."""
-    header = _HEADER.pack(_FORMAT, AES_256_GCM, key.id, version, secrets.token_bytes(12))
-    return header + AESGCM(key.secret).encrypt(header[-12:], text, _bound(header, place))
+    return seal_by(AESGCM(key.secret), key.id, place, text, version=version)
 
 
 def open_sealed(key: Key, place: Place, sealed: bytes) -> bytes:
@@ -90,15 +103,28 @@ def open_sealed(key: Key, place: Place, sealed: bytes) -> bytes:
     Raises:
         CiphertextBroken: it was changed, or belongs elsewhere.
     """
+    return open_by(AESGCM(key.secret), key.id, place, sealed)
+
+
+def seal_by(cipher: Cipher, key: bytes, place: Place, text: bytes, *, version: int = 1) -> bytes:
+    """Encrypt a text for one place with the key of an id."""
+    header = _HEADER.pack(_FORMAT, AES_256_GCM, key, version, secrets.token_bytes(12))
+    return header + cipher.encrypt(header[-12:], text, _bound(header, place))
+
+
+def open_by(cipher: Cipher, key: bytes, place: Place, sealed: bytes) -> bytes:
+    """Decrypt what was sealed with the key of an id for this place.
+
+    Raises:
+        CiphertextBroken: it was changed, or belongs elsewhere.
+    """
     header = sealed[: _HEADER.size]
     fits = len(sealed) >= _HEADER.size + _TAG_BYTES and header[:2] == bytes((_FORMAT, AES_256_GCM))
-    if not fits or key_of(sealed) != key.id:
+    if not fits or key_of(sealed) != key:
         message = f"a ciphertext of {place.table} names another key or algorithm"
         raise CiphertextBroken(message)
     try:
-        return AESGCM(key.secret).decrypt(
-            header[-12:], sealed[_HEADER.size :], _bound(header, place)
-        )
+        return cipher.decrypt(header[-12:], sealed[_HEADER.size :], _bound(header, place))
     except InvalidTag as error:
         message = f"a ciphertext of {place.table} was changed or moved"
         raise CiphertextBroken(message) from error

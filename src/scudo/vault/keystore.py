@@ -1,9 +1,14 @@
-"""Operational keys: tokens and signatures, which go on while the vault is sealed.
+"""Operational keys: tokens, signatures, callbacks; these go on while the vault is sealed.
 
-Whoever asks gets digests and signatures, never a key: a hardware module fits the same port.
+Whoever asks gets digests, signatures, a yes or a no; never a key. The one exception is the shared
+secret of a callback, whose other owner has to be told it once.
+
+A key that signs no more is destroyed: its public half tells what it signed. A token key stays,
+because older tokens of the log are still made from their values.
 """
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeAlias
@@ -13,14 +18,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
 from scudo.vault.answers import Signature, SigningKey
-from scudo.vault.errors import KeyUnknown, VaultFolderUnfit
+from scudo.vault.errors import KeyUnknown, VaultFolderUnfit, VaultRefusal
 from scudo.vault.folder import Folder
+from scudo.vault.safe import Safe, is_sealed
 
 OPERATIONAL_FILE: Final = "operational.keys"
 ED25519: Final = "ed25519"
 ML_DSA_65: Final = "ml-dsa-65"
-#: What `rotate` renews: a signing algorithm, or the key of tokens.
+#: What `rotate` renews: a signing algorithm, the key of tokens, or what seals the file.
 TOKEN: Final = "token"  # noqa: S105 - a name
+SEAL: Final = "seal"
 _SEED_BYTES: Final = 32
 #: Of SHA-256.
 _BLOCK_BYTES: Final = 64
@@ -59,6 +66,28 @@ class KeyStore(Protocol):
             KeyUnknown: there is no such thing to renew.
         """
 
+    def callback_secret(self, callback: str, key: int) -> bytes:
+        """The shared secret of a callback's key, 32 bytes."""
+
+    def matches(
+        self, callback: str, keys: Sequence[int], data: bytes, macs: Sequence[bytes]
+    ) -> bool:
+        """Whether one of the signatures was made with the shared secret of one of the keys."""
+
+
+def derive_secret(master: bytes, callback: str, key: int) -> bytes:
+    """The shared secret of a callback's key: only who holds the master can make it again."""
+    return hmac.digest(master, f"scudo.callback\x00{callback}\x00{key}".encode(), "sha256")
+
+
+def has_mac(shared: Sequence[bytes], data: bytes, macs: Sequence[bytes]) -> bool:
+    """Whether one of the signatures was made with one of the shared secrets, HMAC-SHA256.
+
+    Every pair is tried whatever came before: the time tells nothing of which key it was.
+    """
+    made = [hmac.digest(secret, data, "sha256") for secret in shared]
+    return any([hmac.compare_digest(one, mac) for one in made for mac in macs])  # noqa: C419 - all
+
 
 class SigningSeed(msgspec.Struct, frozen=True):
     """A private signing key: its algorithm and the 32 bytes that it is made from."""
@@ -76,30 +105,61 @@ class SigningSeed(msgspec.Struct, frozen=True):
         return MLDSA65PrivateKey.from_seed_bytes(self.seed)
 
 
+class _Public(msgspec.Struct, frozen=True):
+    """A key that signs no more."""
+
+    algorithm: str
+    public: bytes
+
+
 class _Stored(msgspec.Struct):
-    """The file: token keys by version from 1, and signing seeds, oldest first.
+    """The file: token keys by version from 1, signing seeds and what came before them.
 
     Attributes:
         is_settled: whether the keys of a bank from before are in it; what is not, never will be.
+        callback: what shared secrets of callbacks are derived from; empty: not yet settled.
+        retired: oldest first.
     """
 
     tokens: list[bytes]
     signers: list[SigningSeed]
     is_settled: bool = False
+    callback: bytes = b""
+    retired: list[_Public] = []
 
     def __repr__(self) -> str:
         return "<operational keys>"
+
+    def retire(self) -> None:
+        """Keep the seed of the newest key of each algorithm only."""
+        newest = {seed.algorithm: seed for seed in self.signers}
+        old = [seed for seed in self.signers if newest[seed.algorithm] is not seed]
+        self.retired = [*self.retired, *map(_public, old)]
+        self.signers = list(newest.values())
+
+
+class FormerKeys(msgspec.Struct, frozen=True):
+    """Keys that a bank held itself before its vault did; empty: it held none.
+
+    Attributes:
+        token: that it made tokens with.
+        signing: that it signed with, oldest first.
+        callback: that it derived the shared secrets of callbacks from.
+    """
+
+    token: bytes = b""
+    signing: tuple[SigningSeed, ...] = ()
+    callback: bytes = b""
+
+    def __repr__(self) -> str:
+        return "<former keys>"
 
 
 class FileKeyStore:
     """Operational keys in one file that only the vault's user may read."""
 
     def __init__(
-        self,
-        folder: Folder,
-        *,
-        token_key: bytes | None = None,
-        signing_seeds: Sequence[SigningSeed] = (),
+        self, folder: Folder, *, former: FormerKeys | None = None, safe: Safe | None = None
     ) -> None:
         """Read the keys, or make them; the keys of a bank from before are taken over, once.
 
@@ -109,46 +169,69 @@ class FileKeyStore:
 
         Args:
             folder: of the vault.
-            token_key: that the bank made tokens with so far.
-            signing_seeds: that the bank signed with so far, oldest first.
+            former: what the bank held so far.
+            safe: what the file is sealed by; none: it lies open for the vault's user.
 
         Raises:
-            VaultFolderUnfit: the file cannot be read, others may read it, or a key was given
-                that is none of this vault's.
+            VaultFolderUnfit: the file cannot be read, others may read it, it is sealed and no
+                safe was given, or a key was given that is none of this vault's.
+            VaultRefusal: as the safe refuses.
         """
         self._folder = folder
+        self._safe = safe
         folder.demand_private(OPERATIONAL_FILE)
         content = folder.find(OPERATIONAL_FILE)
+        former = former or FormerKeys()
         if content is None:
-            self._keys = _Stored([token_key or secrets.token_bytes(_SEED_BYTES)], [])
+            self._keys = _Stored([former.token or secrets.token_bytes(_SEED_BYTES)], [])
         else:
-            try:
-                self._keys = msgspec.msgpack.decode(content, type=_Stored)
-            except (msgspec.DecodeError, msgspec.ValidationError):
-                message = f"{OPERATIONAL_FILE} cannot be read"
-                raise VaultFolderUnfit(message) from None
-        self._take_over(token_key, signing_seeds)
+            self._keys = self._read(content)
+        before = msgspec.msgpack.encode(self._keys)
+        self._take_over(former)
+        self._keys.retire()
+        is_open = safe is not None and content is not None and not is_sealed(content)
+        if content is None or is_open or msgspec.msgpack.encode(self._keys) != before:
+            self._keep()
         self._load()
 
-    def _take_over(self, token_key: bytes | None, seeds: Sequence[SigningSeed]) -> None:
+    def _read(self, content: bytes) -> _Stored:
+        if is_sealed(content):
+            if self._safe is None:
+                message = f"{OPERATIONAL_FILE} is sealed by a token, and none is configured"
+                raise VaultFolderUnfit(message)
+            content = self._safe.open(content)
+        try:
+            return msgspec.msgpack.decode(content, type=_Stored)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            message = f"{OPERATIONAL_FILE} cannot be read"
+            raise VaultFolderUnfit(message) from None
+
+    def _take_over(self, former: FormerKeys) -> None:
         """Take the keys of a bank from before, the first time; later only see that they are here.
 
         Raises:
             VaultFolderUnfit: one of them is not.
         """
         keys = self._keys
-        unknown = [seed for seed in seeds if seed not in keys.signers]
-        if token_key not in {None, *keys.tokens} or (keys.is_settled and unknown):
+        known = {*map(_public, keys.signers), *keys.retired}
+        unknown = [seed for seed in former.signing if _public(seed) not in known]
+        callback = keys.callback or former.callback
+        is_foreign = (
+            (former.token and former.token not in keys.tokens)
+            or (former.callback and former.callback != callback)
+            or (keys.is_settled and unknown)
+        )
+        if is_foreign:
             message = "a key in the bank's folder is none of the vault's"
             raise VaultFolderUnfit(message)
+        keys.callback = callback or secrets.token_bytes(_SEED_BYTES)
         if keys.is_settled:
             return
         # What the bank signed with so far goes on to sign: its heads name it.
         keys.signers += unknown
-        known = {seed.algorithm for seed in keys.signers}
-        keys.signers += [_new_signer(name) for name in (ED25519, ML_DSA_65) if name not in known]
+        there = {seed.algorithm for seed in keys.signers}
+        keys.signers += [_new_signer(name) for name in (ED25519, ML_DSA_65) if name not in there]
         keys.is_settled = True
-        self._keep()
 
     @property
     def token_version(self) -> int:
@@ -195,40 +278,66 @@ class FileKeyStore:
         Raises:
             KeyUnknown: there is no such thing to renew.
             OSError: it cannot be kept; nothing was changed.
+            VaultRefusal: as the safe refuses; nothing was changed.
         """
-        tokens, signers = [*self._keys.tokens], [*self._keys.signers]
+        before = self._keys
+        renewed = msgspec.structs.replace(
+            before, tokens=[*before.tokens], signers=[*before.signers]
+        )
         if which == TOKEN:
-            tokens.append(secrets.token_bytes(_SEED_BYTES))
+            renewed.tokens.append(secrets.token_bytes(_SEED_BYTES))
         elif which in {ED25519, ML_DSA_65}:
-            signers.append(_new_signer(which))
+            renewed.signers.append(_new_signer(which))
+            renewed.retire()
+        elif which == SEAL and self._safe is not None:
+            self._safe.renew()
         else:
             message = "there is no operational key of this name"
             raise KeyUnknown(message, field="which")
-        before, self._keys = self._keys, _Stored(tokens, signers, is_settled=True)
+        self._keys = renewed
         try:
             self._keep()
-        except OSError:
+        except (OSError, VaultRefusal):
             self._keys = before
             raise
         self._load()
 
+    def callback_secret(self, callback: str, key: int) -> bytes:
+        """The shared secret of a callback's key, 32 bytes."""
+        return derive_secret(self._keys.callback, callback, key)
+
+    def matches(
+        self, callback: str, keys: Sequence[int], data: bytes, macs: Sequence[bytes]
+    ) -> bool:
+        """Whether one of the signatures was made with the shared secret of one of the keys."""
+        return has_mac([self.callback_secret(callback, key) for key in keys], data, macs)
+
     def _keep(self) -> None:
-        self._folder.write(OPERATIONAL_FILE, msgspec.msgpack.encode(self._keys))
+        content = msgspec.msgpack.encode(self._keys)
+        if self._safe is not None:
+            content = self._safe.seal(content)
+        self._folder.write(OPERATIONAL_FILE, content)
 
     def _load(self) -> None:
         self._macs = [_begun(key) for key in self._keys.tokens]
         self._active: dict[str, tuple[str, _Private]] = {}
-        public = []
+        public = [(one, False) for one in self._keys.retired]
         for signer in self._keys.signers:
-            private = signer.private()
-            raw = private.public_key().public_bytes_raw()
-            key_id = hashlib.sha256(signer.algorithm.encode() + b"\x00" + raw).hexdigest()[:32]
-            self._active[signer.algorithm] = (key_id, private)
-            public.append((signer.algorithm, key_id, raw))
+            told = _public(signer)
+            self._active[signer.algorithm] = (_id_of(told), signer.private())
+            public.append((told, True))
         self._public = tuple(
-            SigningKey(algorithm, key_id, raw, is_active=self._active[algorithm][0] == key_id)
-            for algorithm, key_id, raw in public
+            SigningKey(one.algorithm, _id_of(one), one.public, is_active=is_active)
+            for one, is_active in public
         )
+
+
+def _public(seed: SigningSeed) -> _Public:
+    return _Public(seed.algorithm, seed.private().public_key().public_bytes_raw())
+
+
+def _id_of(key: _Public) -> str:
+    return hashlib.sha256(key.algorithm.encode() + b"\x00" + key.public).hexdigest()[:32]
 
 
 def _begun(key: bytes) -> tuple["hashlib._Hash", "hashlib._Hash"]:

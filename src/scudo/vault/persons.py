@@ -9,7 +9,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import TupleRow
 
-from scudo.fabric import TextArray, queries, token_from, token_message
+from scudo.fabric import ByteaArray, TextArray, queries, token_from, token_message
 from scudo.vault.answers import Why
 from scudo.vault.database import Connection, Database
 from scudo.vault.erasures import Erasure, Erasures, erase
@@ -28,7 +28,8 @@ from scudo.vault.keys import (
 )
 from scudo.vault.keystore import KeyStore
 from scudo.vault.model import FIELDS, demand_kind, searched
-from scudo.vault.ring import Ring, person_key_place
+from scudo.vault.ring import Ring
+from scudo.vault.roots import person_key_place
 
 _SQL: Final = queries("scudo.vault")
 _READS: Final = queries("scudo.vault", "reads.sql")
@@ -118,7 +119,7 @@ class Persons:
         ids, ciphertexts = [], []
         for name, value in fields.items():
             row, version = stored.get(name, (secrets.token_bytes(ID_BYTES), 0))
-            place = _field_place(person, name, row)
+            place = field_place(person, name, row)
             ids.append(row)
             ciphertexts.append(
                 seal(field_key(key, place), place, value.encode(), version=version + 1)
@@ -131,13 +132,13 @@ class Persons:
     async def _put_search(
         self, connection: Connection, person: int, fields: Mapping[str, str]
     ) -> None:
-        search = self._ring.search_key
+        search = self._ring.search_keys[0]
         kinds = [name for name in fields if FIELDS[name].searched_as is not None]
         if not kinds:
             return
         digests = [search_digest(search, kind, searched(kind, fields[kind])) for kind in kinds]
         await connection.execute(_SQL["drop_search"], {"person": person, "kinds": kinds})
-        added = {"person": person, "kinds": kinds, "digests": digests}
+        added = {"person": person, "unit": search.id, "kinds": kinds, "digests": digests}
         await connection.execute(_SQL["add_search"], added)
 
     async def _put_links(
@@ -329,9 +330,15 @@ class Persons:
             FieldUndeclared: nobody is looked up by this field.
             VaultSealed: there are no keys.
         """
-        digest = search_digest(self._ring.search_key, kind, searched(kind, value))
-        asked = {**read.row(), "kind": kind, "digest": digest}
-        return tuple(row[0] for row in await self._database.ask(_READS["find_persons"], asked))
+        wanted = searched(kind, value)
+        while True:
+            keys = self._ring.search_keys
+            digests = ByteaArray(search_digest(key, kind, wanted) for key in keys)
+            asked = {**read.row(), "kind": kind, "digests": digests}
+            rows = await self._database.ask(_READS["find_persons"], asked)
+            # Found nowhere, and there is a newer key: it may have been hashed anew meanwhile.
+            if rows or self._ring.search_keys == keys:
+                return tuple(row[0] for row in rows)
 
     async def find_linked(self, kind: str, token: int, *, read: Read) -> tuple[int, ...]:
         """Persons whose this token is, at most a hundred.
@@ -350,11 +357,12 @@ def _fields_of(person: int, key: Key, rows: Sequence[TupleRow]) -> Sequence[tupl
     found = []
     for _, _, _, name, row, sealed in rows:
         if name is not None:
-            place = _field_place(person, name, row)
+            place = field_place(person, name, row)
             text = open_sealed(field_key(key, place), place, sealed)
             found.append((name, text.decode()))
     return found
 
 
-def _field_place(person: int, name: str, row: bytes) -> Place:
+def field_place(person: int, name: str, row: bytes) -> Place:
+    """Where a field of a person belongs."""
     return Place("field", f"sealed/{name}", person, row)

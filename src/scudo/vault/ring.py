@@ -1,11 +1,11 @@
-"""The root and the unit keys: sealed, opened by shares, rotated, and swept.
+"""The root and the unit keys: sealed, opened by shares or a PIN, rotated, and swept.
 
 The database holds unit keys wrapped by the root, and a proof that opens under the right root
 only. In memory are the root and every unit key, or nothing: that is what sealed means.
 """
 
 import asyncio
-from dataclasses import dataclass
+import contextlib
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,83 +15,54 @@ from scudo.fabric import queries
 from scudo.vault.database import Connection, Database
 from scudo.vault.errors import (
     CiphertextBroken,
+    HsmForeign,
     RootNotPrepared,
+    RootOpensOtherwise,
     ShareForeign,
     VaultFolderUnfit,
     VaultNotInitialised,
     VaultNotSealed,
+    VaultRefusal,
     VaultSealed,
 )
 from scudo.vault.folder import Folder
-from scudo.vault.keys import KEY_BYTES, Key, Place, new_key, open_sealed, seal
+from scudo.vault.hsm import Hsm, HsmUri
+from scudo.vault.keys import Key, Place, new_key, open_sealed, seal
+from scudo.vault.roots import (
+    DEVELOPMENT,
+    HSM,
+    SHARED,
+    MemoryRoot,
+    Prepared,
+    Root,
+    Wrapper,
+    make_in_hsm,
+    open_in_hsm,
+    prove,
+    unit_place,
+)
 from scudo.vault.sealing import PATIENCE_US, Split, Unsealing, split
+from scudo.vault.units import PERSON, SEARCH, Units, add_unit, count_left, load, move
 
 _SQL: Final = queries("scudo.vault")
 _log = structlog.get_logger("scudo.vault")
 
-PERSON: Final = "person"
-SEARCH: Final = "search"
-SHARED: Final = "shared"
-DEVELOPMENT: Final = "development"
 #: The root of a development vault, and the next one while it is put in the place of the old.
 ROOT_FILE: Final = "development.root"
 NEXT_ROOT_FILE: Final = "development.root.next"
-_PROOF: Final = b"this is the root"
-
-
-@dataclass(frozen=True, slots=True)
-class _Root:
-    """The active root as the database knows it."""
-
-    id: bytes
-    kind: str
-    threshold: int
-    identifier: int
-    proof: bytes
-
-    def fits(self, secret: bytes) -> bool:
-        """Whether this is the root's secret."""
-        try:
-            return open_sealed(Key(self.id, secret), _proof_place(self.id), self.proof) == _PROOF
-        except (CiphertextBroken, ValueError):
-            return False
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Prepared:
-    """A root that is not yet in use, and its shares; none in development mode."""
-
-    key: Key
-    kind: str
-    shares: int
-    threshold: int
-    identifier: int
-    #: Monotonic clock, microseconds.
-    at: int
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Units:
-    """Every key below the root that is in memory."""
-
-    root: Key
-    by_id: dict[bytes, Key]
-    active: Key
-    number: int
-    search: Key
-    retiring: tuple[bytes, ...]
 
 
 class Ring:
     """The vault's root and unit keys."""
 
-    def __init__(self, database: Database, folder: Folder) -> None:
+    def __init__(self, database: Database, folder: Folder, hsm: Hsm) -> None:
         """Begin sealed; `attend` looks what there is."""
         self._database = database
         self._folder = folder
-        self._root: _Root | None = None
-        self._units: _Units | None = None
-        self._prepared: _Prepared | None = None
+        self._hsm = hsm
+        self._root: Root | None = None
+        self._units: Units | None = None
+        self._prepared: Prepared | None = None
         self._unsealing: Unsealing | None = None
         self._opens_itself = True
         #: Root, unit keys and the sweep change one after the other.
@@ -112,6 +83,16 @@ class Ring:
         return self._root is not None and self._root.kind == DEVELOPMENT
 
     @property
+    def root_kind(self) -> str:
+        """`shared`, `development` or `hsm`; empty without a root."""
+        return "" if self._root is None else self._root.kind
+
+    @property
+    def root_hsm(self) -> str:
+        """URI of the token that has the root; empty if none has."""
+        return "" if self._root is None else self._root.hsm or ""
+
+    @property
     def root_id(self) -> bytes:
         """Id of the root; empty without one."""
         return b"" if self._root is None else self._root.id
@@ -121,22 +102,25 @@ class Ring:
         """Number of the unit key that new keys are wrapped by; 0 while sealed."""
         return 0 if self._units is None else self._units.number
 
+    @property
+    def search_number(self) -> int:
+        """Number of the key that new values are hashed under for look-up; 0 while sealed."""
+        return 0 if self._units is None else self._units.search_number
+
     def progress(self, *, now: int) -> tuple[int, int]:
         """Shares that are entered and that are needed."""
         if self._unsealing is None or self._units is not None:
             return 0, 0
         return self._unsealing.progress(now=now), self._unsealing.threshold
 
-    def _demand_open(self) -> _Units:
+    def _demand_open(self) -> Units:
         """The keys, if they are here.
 
         Raises:
             VaultNotInitialised: there is no root yet.
             VaultSealed: the root is not in memory.
         """
-        if self._root is None:
-            message = "the vault has no root key yet"
-            raise VaultNotInitialised(message)
+        self._demand_root()
         if self._units is None:
             message = "the vault is sealed"
             raise VaultSealed(message)
@@ -152,8 +136,11 @@ class Ring:
         self._demand_open()
 
     @property
-    def search_key(self) -> Key:
-        """What values are hashed under for look-up."""
+    def search_keys(self) -> tuple[Key, ...]:
+        """What values are hashed under for look-up: the newest key, then those that retire.
+
+        What is written is hashed under the newest; what is looked up, under all of them.
+        """
         return self._demand_open().search
 
     def wrap(self, key: Key, place: Place) -> tuple[bytes, bytes]:
@@ -187,33 +174,39 @@ class Ring:
         """Look what root and unit keys the database has; seal ourselves if they are not ours."""
         async with self._changing:
             row = await (await connection.execute(_SQL["active_root"])).fetchone()
-            self._root = None if row is None else _Root(*row)
-            secret = None if self._root is None else self._secret_of(self._root)
-            if self._root is None or secret is None:
+            before, self._root = self._root, None if row is None else Root(*row)
+            wrapper = None if self._root is None else await self._wrapper_of(self._root, before)
+            if wrapper is None:
                 if self._units is not None:
                     _log.error("the database has another root: the vault is sealed")
                     self.seal()
                 return
-            self._units = await _load(connection, Key(self._root.id, secret))
+            self._units = await load(connection, wrapper, self._opened)
 
-    def _secret_of(self, root: _Root) -> bytes | None:
-        """The secret of a root, if we have it.
+    async def _wrapper_of(self, root: Root, before: Root | None) -> Wrapper | None:
+        """What wraps as a root does, if we have it.
 
         Raises:
             VaultFolderUnfit: it should lie in a file, and does not.
         """
+        if self._units is not None and root == before:
+            # Asked for nothing: a token may be away, and nobody else needs it now.
+            return self._units.root
         # A commit whose answer was lost may have put the prepared root in place.
-        held = []
-        if self._units is not None:
-            held.append(self._units.root.secret)
+        held: list[Wrapper] = [] if self._units is None else [self._units.root]
         if self._prepared is not None:
-            held.append(self._prepared.key.secret)
-        for secret in held:
-            if root.fits(secret):
-                return secret
-        return self._development_root(root)
+            held.append(self._prepared.wrapper)
+        for wrapper in held:
+            with contextlib.suppress(VaultRefusal):
+                if wrapper.id == root.id and await root.fits(wrapper):
+                    return wrapper
+        return await self._development_root(root)
 
-    def _development_root(self, root: _Root) -> bytes | None:
+    @property
+    def _opened(self) -> dict[bytes, Key]:
+        return {} if self._units is None else self._units.opened
+
+    async def _development_root(self, root: Root) -> Wrapper | None:
         """The root from its file, if it lies in one.
 
         Raises:
@@ -224,7 +217,8 @@ class Ring:
         for name in (ROOT_FILE, NEXT_ROOT_FILE):
             self._folder.demand_private(name)
             secret = self._folder.find(name)
-            if secret is not None and root.fits(secret):
+            found = None if secret is None else await root.opened_by(secret)
+            if secret is not None and found is not None:
                 if name == NEXT_ROOT_FILE:
                     # It was committed, and we were killed before the file was in its place.
                     self._folder.write(ROOT_FILE, secret)
@@ -233,7 +227,7 @@ class Ring:
                     "DEVELOPMENT VAULT: its root key lies in a file beside the data."
                     " Nobody's real data belongs into it."
                 )
-                return secret
+                return found
         message = f"{ROOT_FILE} does not hold the root of this database"
         raise VaultFolderUnfit(message)
 
@@ -244,6 +238,7 @@ class Ring:
         self._units = None
         self._prepared = None
         self._unsealing = None
+        self._hsm.close()
 
     def seal_until_restart(self) -> None:
         """Forget every key; a root in a file is not read again before the next start."""
@@ -256,12 +251,13 @@ class Ring:
         Raises:
             VaultNotInitialised: there is no root yet.
             VaultNotSealed: nothing is to be unsealed.
+            RootOpensOtherwise: its root is in a token.
             ShareForeign: it is not of this vault's root.
         """
-        root = self._root
-        if root is None:
-            message = "the vault has no root key yet"
-            raise VaultNotInitialised(message)
+        root = self._demand_root()
+        if root.kind == HSM:
+            message = "the PIN of a token opens this vault, no shares"
+            raise RootOpensOtherwise(message)
         if self._units is not None:
             message = "the vault is open"
             raise VaultNotSealed(message)
@@ -270,13 +266,46 @@ class Ring:
         secret = self._unsealing.offer(share, keeper=keeper, now=now)
         if secret is None:
             return self._unsealing.progress(now=now), root.threshold
-        if not root.fits(secret):
+        wrapper = await root.opened_by(secret)
+        if wrapper is None:
             message = "these shares are of another secret"
             raise ShareForeign(message, field="share")
         async with self._database.connection() as connection, self._changing:
-            self._units = await _load(connection, Key(root.id, secret))
+            self._units = await load(connection, wrapper, {})
         self._unsealing = None
         return root.threshold, root.threshold
+
+    async def unseal_by_pin(self, pin: str) -> None:
+        """Log in to the root's token; also while open, where the token was away meanwhile.
+
+        Raises:
+            VaultNotInitialised: there is no root yet.
+            RootOpensOtherwise: its root is in no token.
+            HsmForeign: the token has another key of this id.
+            VaultRefusal: as `Hsm.open_key`.
+        """
+        root = self._demand_root()
+        if root.kind != HSM:
+            message = "shares open this vault, no PIN"
+            raise RootOpensOtherwise(message)
+        wrapper = await open_in_hsm(self._hsm, root, pin=pin)
+        if not await root.fits(wrapper):
+            self._hsm.log_out(wrapper.key.place.serial)
+            message = "the token has another key in the place of this vault's root"
+            raise HsmForeign(message)
+        async with self._database.connection() as connection, self._changing:
+            self._units = await load(connection, wrapper, self._opened)
+
+    def _demand_root(self) -> Root:
+        """The root.
+
+        Raises:
+            VaultNotInitialised: there is none yet.
+        """
+        if self._root is None:
+            message = "the vault has no root key yet"
+            raise VaultNotInitialised(message)
+        return self._root
 
     # ---- the root
 
@@ -293,7 +322,7 @@ class Ring:
         self._demand_rotatable()
         key = new_key()
         made = split(key.secret, shares=shares, threshold=threshold)
-        self._prepared = _Prepared(key, SHARED, shares, threshold, made.identifier, now)
+        self._prepared = Prepared(MemoryRoot(key), SHARED, now, shares, threshold, made.identifier)
         return made
 
     def prepare_development_root(self, *, now: int) -> None:
@@ -303,7 +332,19 @@ class Ring:
             VaultSealed: there is a root, and it is not in memory.
         """
         self._demand_rotatable()
-        self._prepared = _Prepared(new_key(), DEVELOPMENT, 0, 0, 0, now)
+        self._prepared = Prepared(MemoryRoot(new_key()), DEVELOPMENT, now)
+
+    async def prepare_hsm_root(self, uri: str, *, pin: str, now: int) -> str:
+        """Make a root in a token; gives the token's URI.
+
+        Raises:
+            VaultSealed: there is a root, and it is not in memory.
+            VaultRefusal: as `Hsm.make_key`.
+        """
+        self._demand_rotatable()
+        wrapper = await make_in_hsm(self._hsm, HsmUri.parse(uri), pin=pin)
+        self._prepared = Prepared(wrapper, HSM, now)
+        return str(wrapper.key.place)
 
     def _demand_rotatable(self) -> None:
         if self._root is not None:
@@ -325,54 +366,86 @@ class Ring:
                 message = "no new root is prepared"
                 raise RootNotPrepared(message)
             self._demand_rotatable()
-            root = prepared.key
-            if prepared.kind == DEVELOPMENT:
-                self._folder.write(NEXT_ROOT_FILE, root.secret)
+            secret = None
+            if prepared.kind == DEVELOPMENT and isinstance(prepared.wrapper, MemoryRoot):
+                secret = prepared.wrapper.key.secret
+                self._folder.write(NEXT_ROOT_FILE, secret)
             async with connection.transaction():
-                held = await self._rewrap(connection, prepared, at)
-                loaded = await _load(connection, root)
-            self._root, self._units, self._prepared = held, loaded, None
-            if prepared.kind == DEVELOPMENT:
-                self._folder.write(ROOT_FILE, root.secret)
-                self._folder.remove(NEXT_ROOT_FILE)
+                root = await self._rewrap(connection, prepared, at)
+                loaded = await load(connection, prepared.wrapper, {})
+            before = self._root
+            self._root, self._units, self._prepared = root, loaded, None
+            if secret is not None:
+                self._folder.write(ROOT_FILE, secret)
             else:
                 self._folder.remove(ROOT_FILE)
-                self._folder.remove(NEXT_ROOT_FILE)
+            self._folder.remove(NEXT_ROOT_FILE)
+            self._leave(before, root)
 
-    async def _rewrap(self, connection: Connection, prepared: _Prepared, at: datetime) -> _Root:
-        root, units = prepared.key, self._units
+    def _leave(self, before: Root | None, root: Root) -> None:
+        """Log out of the token of a root that is one no more."""
+        former = HsmUri.parse(before.hsm).serial if before is not None and before.hsm else ""
+        if former and former != (HsmUri.parse(root.hsm).serial if root.hsm else ""):
+            self._hsm.log_out(former)
+
+    async def _rewrap(self, connection: Connection, prepared: Prepared, at: datetime) -> Root:
+        wrapper, units = prepared.wrapper, self._units
         await connection.execute(_SQL["retire_root"])
         added: dict[str, Any] = {
-            "id": root.id,
+            "id": wrapper.id,
             "kind": prepared.kind,
-            "shares": prepared.shares,
             "threshold": prepared.threshold,
             "identifier": prepared.identifier,
-            "proof": seal(root, _proof_place(root.id), _PROOF),
+            "proof": await prove(wrapper),
+            "hsm": prepared.hsm,
         }
-        await connection.execute(_SQL["add_root"], {**added, "now": at})
-        for unit in () if units is None else units.by_id.values():
-            wrapped = seal(root, _unit_place(unit.id), unit.secret)
-            changed = {"id": unit.id, "root": root.id, "wrapped": wrapped}
+        row = {**added, "shares": prepared.shares, "now": at}
+        await connection.execute(_SQL["add_root"], row)
+        held = [] if units is None else list(units.by_id.values())
+        sealed = await wrapper.seal([(unit_place(unit.id), unit.secret) for unit in held])
+        for unit, wrapped in zip(held, sealed, strict=True):
+            changed = {"id": unit.id, "root": wrapper.id, "wrapped": wrapped}
             await connection.execute(_SQL["rewrap_unit_key"], changed)
         if units is None:
             for purpose in (PERSON, SEARCH):
-                await _add_unit(connection, root, purpose=purpose, at=at)
-        del added["shares"]
-        return _Root(**added)
+                await add_unit(connection, wrapper, purpose=purpose, at=at)
+        return Root(**added)
 
     # ---- unit keys
 
     async def rotate_unit(self, *, at: datetime) -> int:
         """Make a new unit key for everything that is wrapped from now on; gives its number."""
+        return await self._rotate(PERSON, at=at)
+
+    async def rotate_search(self, *, at: datetime) -> int:
+        """Make a new key that values are hashed under for look-up; gives its number."""
+        return await self._rotate(SEARCH, at=at)
+
+    async def _rotate(self, purpose: str, *, at: datetime) -> int:
         async with self._database.connection() as connection, self._changing:
-            root = self._demand_open().root
+            units = self._demand_open()
             async with connection.transaction():
-                await connection.execute(_SQL["retire_unit_key"], {"purpose": PERSON})
-                number = await _add_unit(connection, root, purpose=PERSON, at=at)
-                loaded = await _load(connection, root)
+                # No card is hashed under the key of before by who has not seen the new one.
+                await connection.execute(_SQL["lock_search_keys"])
+                await connection.execute(_SQL["retire_unit_key"], {"purpose": purpose})
+                number = await add_unit(connection, units.root, purpose=purpose, at=at)
+                loaded = await load(connection, units.root, units.opened)
             self._units = loaded
             return number
+
+    async def drop_search_keys(self) -> None:
+        """Destroy the search keys that retire, if nothing is hashed under them any more."""
+        async with self._database.connection() as connection, self._changing:
+            units = self._demand_open()
+            async with connection.transaction():
+                await connection.execute(_SQL["drop_search_keys"])
+                loaded = await load(connection, units.root, units.opened)
+            self._units = loaded
+
+    async def settled(self) -> None:
+        """Wait until no change of keys is under way."""
+        async with self._changing:
+            return
 
     async def sweep(self, limit: int) -> tuple[int, int]:
         """Wrap up to `limit` keys anew; gives how many were moved, and how many are left.
@@ -384,32 +457,14 @@ class Ring:
             if not units.retiring:
                 return 0, 0
             async with connection.transaction():
-                moved = await self._move(connection, units, "person", limit)
-                moved += await self._move(connection, units, "card", limit - moved)
-                left = await self._count_left(connection, units)
+                moved = await move(connection, units, "person", limit)
+                moved += await move(connection, units, "card", limit - moved)
+                left = await count_left(connection, units)
                 if not left:
                     await connection.execute(_SQL["drop_unit_keys"])
-                loaded = await _load(connection, units.root)
+                loaded = await load(connection, units.root, units.opened)
             self._units = loaded
             return moved, left
-
-    async def _move(self, connection: Connection, units: _Units, of: str, limit: int) -> int:
-        found = {"units": list(units.retiring), "limit": limit}
-        cursor = await connection.execute(_SQL[f"{of}_keys_left"], found)
-        rows = await cursor.fetchall()
-        wrapped = []
-        for row, key_id, unit, before in rows:
-            place = person_key_place(row, key_id) if of == "person" else card_key_place(key_id)
-            key = open_sealed(units.by_id[unit], place, before)
-            wrapped.append(seal(units.active, place, key))
-        if rows:
-            changed = {
-                "unit": units.active.id,
-                "ids": [row[1] for row in rows],
-                "wrapped": wrapped,
-            }
-            await connection.execute(_SQL[f"move_{of}_keys"], changed)
-        return len(rows)
 
     async def count_left(self) -> int:
         """How many keys are still wrapped by retiring unit keys; 0 while sealed."""
@@ -417,68 +472,4 @@ class Ring:
         if units is None or not units.retiring:
             return 0
         async with self._database.connection() as connection:
-            return await self._count_left(connection, units)
-
-    @staticmethod
-    async def _count_left(connection: Connection, units: _Units) -> int:
-        found = {"units": list(units.retiring)}
-        row = await (await connection.execute(_SQL["count_left"], found)).fetchone()
-        assert row is not None, "a count is a row"
-        return int(row[0])
-
-
-def person_key_place(person: int, key_id: bytes) -> Place:
-    """Where the wrapped key of a person belongs."""
-    return Place("person_key", "wrapped", person, key_id)
-
-
-def card_key_place(key_id: bytes) -> Place:
-    """Where the wrapped key of a card belongs."""
-    return Place("card", "wrapped", 0, key_id)
-
-
-def _unit_place(unit: bytes) -> Place:
-    return Place("unit_key", "wrapped", 0, unit)
-
-
-def _proof_place(root: bytes) -> Place:
-    return Place("root", "proof", 0, root)
-
-
-async def _add_unit(connection: Connection, root: Key, *, purpose: str, at: datetime) -> int:
-    key = new_key()
-    assert len(key.secret) == KEY_BYTES, "a unit key is 32 bytes"
-    added = {
-        "id": key.id,
-        "purpose": purpose,
-        "root": root.id,
-        "wrapped": seal(root, _unit_place(key.id), key.secret),
-        "now": at,
-    }
-    row = await (await connection.execute(_SQL["add_unit_key"], added)).fetchone()
-    assert row is not None, "an insert returns its row"
-    return int(row[0])
-
-
-async def _load(connection: Connection, root: Key) -> _Units:
-    """Unwrap every unit key.
-
-    Raises:
-        CiphertextBroken: one of them does not open, or one is missing.
-    """
-    rows = await (await connection.execute(_SQL["unit_keys"])).fetchall()
-    by_id: dict[bytes, Key] = {}
-    active: dict[str, tuple[Key, int]] = {}
-    retiring = []
-    for key_id, number, purpose, state, _, wrapped in rows:
-        key = Key(key_id, open_sealed(root, _unit_place(key_id), wrapped))
-        by_id[key_id] = key
-        if state == "active":
-            active[purpose] = (key, number)
-        else:
-            retiring.append(key_id)
-    if active.keys() != {PERSON, SEARCH}:
-        message = "a unit key is missing"
-        raise CiphertextBroken(message)
-    person, number = active[PERSON]
-    return _Units(root, by_id, person, number, active[SEARCH][0], tuple(retiring))
+            return await count_left(connection, units)

@@ -12,14 +12,19 @@ import msgspec
 from msgspec import Meta
 
 from scudo.vault.answers import (
+    CallbackMatched,
+    CallbackSecret,
     CardFound,
     CardPut,
     CardRead,
     CardShown,
+    CardsListed,
     Code,
     Done,
     Erased,
     FieldsRead,
+    Forgotten,
+    Kept,
     Name,
     Number,
     PersonPut,
@@ -27,6 +32,7 @@ from scudo.vault.answers import (
     Quiet,
     Refused,
     RootPrepared,
+    SearchRotated,
     Signature,
     SigningKeys,
     StatusShown,
@@ -43,11 +49,15 @@ from scudo.vault.answers import (
 FRAME_BYTES_MAX: Final = 256 * 1024
 LENGTH: Final = struct.Struct(">I")
 SIGNED_BYTES_MAX: Final = 64 * 1024
+#: A body as large as the HTTP interface takes one, and what is signed before it.
+CALLBACK_BYTES_MAX: Final = 128 * 1024
 #: In one message: with the longest texts and values it fits its frame.
 TEXTS_MAX: Final = 64
 TEXT_CHARACTERS_MAX: Final = 140
 
 A = TypeVar("A")
+
+Pin = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 class Request(Quiet, Generic[A], frozen=True, tag=True):
@@ -97,6 +107,31 @@ class Sign(Request[Signature], frozen=True, tag=True):
 
 class ListSigningKeys(Request[SigningKeys], frozen=True, tag=True):
     """Which keys sign, and which did?"""
+
+
+class MatchCallback(Request[CallbackMatched], frozen=True, tag=True):
+    """Was a callback signed with a shared secret? Also while sealed; says yes or no, no more.
+
+    Attributes:
+        callback: its name.
+        keys: numbers of the secrets that are good.
+        data: what is signed.
+        macs: signatures that came with it, HMAC-SHA256.
+    """
+
+    callback: Name
+    keys: Annotated[tuple[Number, ...], Meta(min_length=1, max_length=32)]
+    data: Annotated[bytes, Meta(max_length=CALLBACK_BYTES_MAX)]
+    macs: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=64)], ...], Meta(min_length=1, max_length=8)
+    ]
+
+
+class ShareCallbackSecret(Request[CallbackSecret], frozen=True, tag=True):
+    """The shared secret of a callback's key, to be handed to the sender; also while sealed."""
+
+    callback: Name
+    key: Number
 
 
 class PutPerson(Request[PersonPut], frozen=True, tag=True):
@@ -209,6 +244,43 @@ class FindCard(Request[CardFound], frozen=True, tag=True):
     why: Why
 
 
+class ListCards(Request[CardsListed], frozen=True, tag=True):
+    """Which cards has a person, as far as a person may see them?"""
+
+    person: Number
+    why: Why
+
+
+_Moment = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+#: Persons of whom nothing may be forgotten.
+_Held = Annotated[tuple[Number, ...], Meta(max_length=10_000)]
+_Batch = Annotated[int, Meta(ge=1, le=10_000)]
+
+
+class ForgetReads(Request[Forgotten], frozen=True, tag=True):
+    """Delete some records of reads from before a time (microseconds since 1970)."""
+
+    before: _Moment
+    held: _Held
+    most: _Batch
+
+
+class ForgetCards(Request[Forgotten], frozen=True, tag=True):
+    """Delete some cards that had expired before a time (microseconds since 1970)."""
+
+    before: _Moment
+    held: _Held
+    most: _Batch
+
+
+class CountKept(Request[Kept], frozen=True, tag=True):
+    """How much is kept, and how much of it is due, by these times?"""
+
+    reads_before: _Moment
+    cards_before: _Moment
+    held: _Held
+
+
 class _Keepers(Request[A], Generic[A], frozen=True, tag=True):
     is_for_keepers: ClassVar[bool] = True
     is_repeatable: ClassVar[bool] = False
@@ -225,12 +297,28 @@ class PrepareDevelopmentRoot(_Keepers[RootPrepared], frozen=True, tag=True):
     """Make a new root that will lie in a file, for development only."""
 
 
+class PrepareHsmRoot(_Keepers[RootPrepared], frozen=True, tag=True):
+    """Make a new root in a PKCS#11 token, not yet in use.
+
+    Attributes:
+        uri: of the token (RFC 7512), without PIN.
+        pin: of the token's user.
+    """
+
+    uri: Annotated[str, Meta(max_length=1_000)]
+    pin: Pin
+
+
 class CommitRoot(_Keepers[Done], frozen=True, tag=True):
     """Use the prepared root from now on: every unit key is wrapped by it, at once."""
 
 
 class RotateUnit(_Keepers[UnitRotated], frozen=True, tag=True):
     """Make a new unit key; older ones retire as their person keys are wrapped anew."""
+
+
+class RotateSearch(_Keepers[SearchRotated], frozen=True, tag=True):
+    """Make a new key of look-ups; what is kept is hashed anew by and by."""
 
 
 class Sweep(_Keepers[Swept], frozen=True, tag=True):
@@ -240,7 +328,12 @@ class Sweep(_Keepers[Swept], frozen=True, tag=True):
 
 
 class RotateOperational(_Keepers[Done], frozen=True, tag=True):
-    """Make a new token key (`token`), or a new key of a signing algorithm."""
+    """Make a new operational key.
+
+    Attributes:
+        which: the key of tokens (`token`), an algorithm that signs, or the key in the PKCS#11
+            token that seals all of them (`seal`).
+    """
 
     which: Name
 
@@ -250,6 +343,12 @@ class Unseal(_Keepers[UnsealProgress], frozen=True, tag=True):
 
     share: Annotated[str, Meta(max_length=1_000)]
     keeper: Code
+
+
+class UnsealByPin(_Keepers[UnsealProgress], frozen=True, tag=True):
+    """Enter the PIN of the token that has the root; also where it was away meanwhile."""
+
+    pin: Pin
 
 
 class Seal(_Keepers[Done], frozen=True, tag=True):
@@ -262,6 +361,8 @@ AnyRequest = (
     | TokeniseAll
     | Sign
     | ListSigningKeys
+    | MatchCallback
+    | ShareCallbackSecret
     | PutPerson
     | LinkToken
     | ReadFields
@@ -274,13 +375,20 @@ AnyRequest = (
     | ShowCard
     | ReadCard
     | FindCard
+    | ListCards
+    | ForgetReads
+    | ForgetCards
+    | CountKept
     | PrepareRoot
     | PrepareDevelopmentRoot
+    | PrepareHsmRoot
     | CommitRoot
     | RotateUnit
+    | RotateSearch
     | Sweep
     | RotateOperational
     | Unseal
+    | UnsealByPin
     | Seal
 )
 AnyAnswer = (
@@ -300,9 +408,15 @@ AnyAnswer = (
     | CardShown
     | CardRead
     | CardFound
+    | CardsListed
+    | Forgotten
+    | Kept
     | RootPrepared
     | UnsealProgress
     | UnitRotated
+    | SearchRotated
+    | CallbackMatched
+    | CallbackSecret
     | Swept
 )
 

@@ -88,14 +88,14 @@ class Served:
     def run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=30)
 
-    def token_for(self, *scopes: str, customer: int | None = None) -> str:
-        """Issue a token for a client of its own."""
+    def token_for(self, *scopes: str, customer: int | None = None, name: str = "") -> str:
+        """Issue a token for a client of its own, or in place of the one that has the name."""
 
         async def issue() -> str:
             async with await self.bank.connect() as connection:
                 _, token = await issue_token(
                     connection,
-                    name=f"client-{uuid.uuid4()}",
+                    name=name or f"client-{uuid.uuid4()}",
                     scopes=scopes,
                     customer=customer,
                     now=instant(now_us()),

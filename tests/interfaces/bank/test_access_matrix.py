@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.bureau import Bureau
+from tests.interfaces.bank import conftest
 
 from scudo.identity import operators
 from scudo.identity.operators import CORNERS, Circumstances, Rule
 from scudo.interfaces.table import operations_without_bank
 
+#: A bank of its own: once it has operators, clients do less alone.
+own_bank = conftest.served
 ROOT = Path(__file__).resolve().parents[3]
 OPERATIONS = [o for o in operations_without_bank() if o.scope is not None]
 ROLES = operators.every_role()
@@ -34,14 +37,14 @@ def permissions():
 
 
 @pytest.fixture(scope="module")
-def clerks(served):
+def clerks(own_bank):
     """One operator of each role, logged in, with two passkeys."""
-    bureau = Bureau(served)
+    bureau = Bureau(own_bank)
     with contextlib.closing(bureau.http):
-        yield clerks_of(bureau, served)
+        yield clerks_of(bureau, own_bank)
 
 
-def clerks_of(bureau, served):
+def clerks_of(bureau, own_bank):
     anna, bela = bureau.founders()
     found = {"security_officer": anna}
     for role in ROLES:
@@ -49,7 +52,7 @@ def clerks_of(bureau, served):
             found[role] = bureau.hire(anna, f"the-{role}".replace("_", "-"))
             bureau.grant(anna, bela, found[role], role)
     digest, shares = operators.make_shares(shares=3, threshold=2)
-    served.run(served.bank.submit(operators.SealBreakGlass(digest, 2, 3)))
+    own_bank.run(own_bank.bank.submit(operators.SealBreakGlass(digest, 2, 3)))
     found["break_glass"] = bureau.hire(anna, "the-breaker")
     body = {"shares": list(shares[:2]), "reason": "DRILL-1"}
     assert found["break_glass"].post("/v1/operator-emergencies", body).status_code == 200
@@ -118,7 +121,7 @@ class TestMatrix:
 class TestBank:
     @pytest.mark.fault(46)
     @pytest.mark.parametrize("role", [*ROLES, "nobody"])
-    def test_does_what_the_matrix_says(self, permissions, clerks, served, role):
+    def test_does_what_the_matrix_says(self, permissions, clerks, own_bank, role):
         """Every route with every role: refused if and only if the file says never."""
         clerk = clerks[role]
         for operation in OPERATIONS:
@@ -134,13 +137,13 @@ class TestBank:
             elif rule is Rule.ALWAYS:
                 assert answer.status_code != 403, where
 
-    def test_tells_the_log_of_what_it_refused(self, clerks, served):
+    def test_tells_the_log_of_what_it_refused(self, clerks, own_bank):
         """A refused operator is in the log, with the operation and the code."""
         clerk = clerks["viewer"]
         assert clerk.post("/v1/operators", {"handle": "friend"}).status_code == 403
 
         async def told():
-            async with served.bank.reads() as connection:
+            async with own_bank.bank.reads() as connection:
                 cursor = await connection.execute(
                     "SELECT events FROM fabric.log_entry ORDER BY position DESC LIMIT 2000"
                 )
@@ -148,17 +151,19 @@ class TestBank:
 
         # The refusal does not wait for its trace.
         for _ in range(200):
-            found = served.run(told())
+            found = own_bank.run(told())
             if b"invite_operator" in found:
                 break
             time.sleep(0.05)
         assert b"invite_operator" in found
         assert b"permission_missing" in found
 
-    def test_gives_clients_nothing_of_operators(self, teller, clerks):
+    def test_gives_clients_nothing_of_operators(self, own_bank, clerks):
         """A client with every scope there is neither sees operators nor approves anything."""
-        for path in ("/v1/operators", "/v1/approvals", "/v1/access-reviews"):
-            assert teller.get(path).status_code == 403
+        teller = own_bank.teller(own_bank.token)
+        with contextlib.closing(teller.http):
+            for path in ("/v1/operators", "/v1/approvals", "/v1/access-reviews"):
+                assert teller.get(path).status_code == 403
 
     def test_lets_nobody_drive_the_clock(self, clerks):
         """No role says what time the log has."""

@@ -356,7 +356,7 @@ class TestInventory:
         """Neither a new callback, nor a declared one that was changed on the way."""
         desk = CallbackDesk(
             callbacks=served.bank.rooms.callbacks,
-            master=bytes(32),
+            secrets=None,
             submit=None,
             record=None,
             clock=None,

@@ -108,6 +108,8 @@ STORIES: dict[str, tuple[Step, ...]] = {
     "payment_velocity": (PAID | SOON,) * 20,
     "repeated_refusals": (*(PAID | SOON | {"outcome": Outcome.DECLINE},) * 5, PAID | SOON),
     "dormant_account_wakes": (PAID, PAID | {"after": 91 * DAY, "amount_minor": 100_001}),
+    "on_deny_list": (SOON, SOON | {"listed": 32_512 + 8_323_072}, SOON | {"listed": 8}),
+    "on_watch_list": (SOON, SOON | {"listed": 8_323_072}, SOON | {"listed": 2_048}),
     "shared_device": tuple(SOON | {"device": 5, "customer": n} for n in range(101, 106)),
     "shared_address": tuple(PAID | SOON | {"ip": 6, "customer": n} for n in range(101, 113)),
 }

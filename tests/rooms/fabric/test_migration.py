@@ -166,7 +166,10 @@ class TestRights:
     def test_gives_the_bank_what_migrations_grant(self, rights, statement: str) -> None:
         """The application's role may do exactly what a migration granted it."""
         with psycopg.connect(rights.dsn.app) as connection:
-            connection.execute(statement)
+            done = connection.execute(statement).statusmessage
+
+        assert done is not None
+        assert done.split()[0] == statement.split(maxsplit=1)[0]
 
     @pytest.mark.parametrize(
         "statement",
@@ -197,7 +200,9 @@ class TestRights:
     def test_lets_auditors_read_everything(self, rights) -> None:
         """The reading role reads every table without a grant of its own."""
         with psycopg.connect(rights.dsn.read) as connection:
-            connection.execute("SELECT * FROM vault.fact, vault.state, fabric.migration")
+            read = connection.execute("SELECT * FROM vault.fact, vault.state, fabric.migration")
+
+        assert {column.name for column in read.description or ()} >= {"id", "room", "digest"}
 
     @pytest.mark.parametrize("table", ["vault.fact", "vault.state", "fabric.migration"])
     def test_lets_auditors_write_nothing(self, rights, table: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import psycopg
@@ -10,15 +10,19 @@ import pytest
 from tests.conftest import Database
 from tests.history.banks import opened
 
-from scudo.auditing import verify_bank
+from scudo.auditing import Recount, verify_bank
 from scudo.bootstrap import CATALOGUE, Bank
-from scudo.fabric import read_log
+from scudo.fabric import BadRow, read_log
+from scudo.fabric.settings import Settings
 from scudo.governance import events
 from scudo.governance.controls import Controls, NoteControl, load_controls
 from scudo.governance.controls.ownership import OWNERSHIP, Control
 from scudo.interfaces.http import HttpServer, Limits
-from scudo.interfaces.serving import application
+from scudo.interfaces.recounting import AuditorProcess
+from scudo.interfaces.serving import application, checks_beside
+from scudo.interfaces.watching import VaultWatch
 from scudo.kernel import SECOND_US, InvariantBroken
+from scudo.vault import AsyncVaultClient
 
 SHIPPED = {control.name: control for control in load_controls()}
 KINDS = (events.ControlDegraded, events.ControlEscalated, events.ControlRestored)
@@ -68,7 +72,27 @@ class TestOwnership:
                 return set(bank.rooms.controls.checks)
 
         watched = {name for name, control in SHIPPED.items() if control.is_watched}
-        assert asyncio.run(scenario()) == watched
+        # The last two are processes beside the bank that serves.
+        assert asyncio.run(scenario()) | {"vault", "auditor"} == watched
+
+    @pytest.mark.parametrize("state", ["new", "sealed", "open", "silent"])
+    def test_processes_beside_the_bank_are_watched_too(self, state: str, tmp_path: Path) -> None:
+        """A vault that is not open, and an auditor that found a row, are told as degraded."""
+
+        async def alarm(bad: BadRow) -> None:
+            del bad
+
+        watch = VaultWatch(cast("Bank", None), AsyncVaultClient(tmp_path / "nowhere"))
+        auditor = AuditorProcess(Settings(home=tmp_path), dsn="", alarm=alarm)
+        checks = checks_beside(watch, auditor)
+        watch.state = state
+
+        assert set(checks) == {"vault", "auditor"}
+        assert checks["vault"]() is (state == "open")
+        assert checks["auditor"]() is True
+        bad = BadRow("ledger.transfer", "trf_1", "amount", "1", "2")
+        auditor.recount = Recount(first_bad=bad)
+        assert checks["auditor"]() is False
 
     @pytest.mark.parametrize(
         ("seconds", "level"), [(0, 0), (59, 0), (60, 1), (599, 1), (600, 2), (3_600, 3), (10**6, 3)]
@@ -102,6 +126,23 @@ class TestOwnership:
 
         with pytest.raises(InvariantBroken, match=r"ownership\.toml"):
             load_controls(file)
+
+    def test_a_witness_that_is_left_behind_is_noticed(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Two heads may be on their way; with a third the second place is none."""
+
+        async def scenario() -> list[bool]:
+            async with opened(database.dsn, tmp_path) as (bank, _):
+                while not bank.rooms.controls.checks:
+                    await asyncio.sleep(0.01)
+                found = []
+                for behind in (0, 2, 3):
+                    bank.notary.exported = bank.notary.signed - behind
+                    found.append(bank.rooms.controls.checks["witness"]())
+                return found
+
+        assert asyncio.run(scenario()) == [True, True, False]
 
 
 class TestClock:

@@ -79,6 +79,9 @@ class TestSignatures:
 
         check_signature(head(ML_KEY, signature=signature), ML_KEY)
 
+        with pytest.raises(NotProven):
+            check_signature(head(ML_KEY, signature=signature[:-1] + b"\x00"), ML_KEY)
+
     @pytest.mark.parametrize(
         "changed",
         [

@@ -228,7 +228,7 @@ class TestRefusedLogIn:
         for _ in range(9):
             throttle.failed(("n",), now=0)
         throttle.succeeded(("n",))
-        throttle.demand(("n",), now=0)
+        assert throttle.demand(("n",), now=0) is None
 
 
 class TestChallenge:
@@ -468,7 +468,6 @@ class TestReview:
         """After two weeks an unfinished review pages."""
         _, told = self.opened(office, people)
         office.now += 14 * DAY
-
         (overdue,) = office.tick()
         assert (overdue.review, overdue.missing, overdue.severity) == (told.review, 3, "page")
         assert office.tick() == []

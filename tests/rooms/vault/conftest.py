@@ -30,6 +30,7 @@ class Home:
     database: Database
     erasures: Path | None = None
     peers: tuple[str, ...] = ()
+    more: dict[str, Any] = field(default_factory=dict)
     hop: dict[str, Any] = field(default_factory=dict)
     running: vaulting.VaultProcess | None = None
     clients: list[vault.VaultClient] = field(default_factory=list)
@@ -37,7 +38,11 @@ class Home:
     @property
     def settings(self) -> Settings:
         return Settings(
-            home=self.folder, erasures=self.erasures, vault_peers=self.peers, **self.hop
+            home=self.folder,
+            erasures=self.erasures,
+            vault_peers=self.peers,
+            **self.hop,
+            **self.more,
         )
 
     @property

@@ -22,6 +22,7 @@ from scudo.vault.wire import (
     ReadFields,
     Request,
     RotateOperational,
+    RotateSearch,
     RotateUnit,
     Seal,
     Sweep,
@@ -37,7 +38,10 @@ ACTS = st.one_of(
     st.tuples(st.just("find"), st.sampled_from(EMAILS)),
     st.tuples(st.just("token"), st.sampled_from(EMAILS)),
     st.tuples(st.just("erase"), PERSONS),
-    *(st.tuples(st.just(act)) for act in ("root", "unit", "sweep", "version", "seal", "restart")),
+    *(
+        st.tuples(st.just(act))
+        for act in ("root", "unit", "sweep", "version", "search", "step", "seal", "restart")
+    ),
     st.tuples(st.just("pass"), st.sampled_from([1, 30, 61])),
 )
 
@@ -66,6 +70,7 @@ class Model:
         self.custody = vault.Custody(
             vault.Database(self.database.dsn.vault),
             folder=folder,
+            hsm=vault.Hsm(None),
             keys=vault.FileKeyStore(folder),
             erasures=vault.Erasures(folder),
             clock=vault.Clock(wall_us=lambda: 1 + self.now_us, monotonic_us=lambda: self.now_us),
@@ -135,6 +140,12 @@ class Model:
 
     async def sweep(self):
         await self.done(Sweep(1))
+
+    async def search(self):
+        await self.done(RotateSearch())
+
+    async def step(self):
+        await self.custody.step()
 
     async def version(self):
         await self.done(RotateOperational("token"))

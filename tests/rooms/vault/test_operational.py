@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import hmac
 import struct
 
+import msgspec
 import pytest
 from tests.rooms.vault.conftest import refused
 
@@ -12,32 +14,35 @@ from scudo.fabric import Tokeniser
 from scudo.governance import KeyFiles, VaultSigner
 
 KEY = b"k" * 32
+CALLBACKS = b"c" * 32
 
 
 def bank_before(home) -> KeyFiles:
     """The keys of a bank from before it had a vault; one signing key was replaced once."""
     (home.folder / "token.key").write_bytes(KEY)
+    (home.folder / "callback.key").write_bytes(CALLBACKS)
     files = KeyFiles(home.folder / "keys")
     files.rotate("ed25519")
     return files
 
 
 def key_files(home) -> dict[str, bytes]:
-    paths = [home.folder / "token.key", *sorted((home.folder / "keys").glob("*.key"))]
+    others = [home.folder / name for name in ("callback.key", "token.key")]
+    paths = [*others, *sorted((home.folder / "keys").glob("*.key"))]
     return {str(path.relative_to(home.folder)): path.read_bytes() for path in paths}
 
 
 class TestTakingOver:
-    @pytest.mark.parametrize("left", [0, 1, 2, 3, 4])
+    @pytest.mark.parametrize("left", [0, 1, 2, 3, 4, 5])
     def test_killed_at_any_moment_leaves_one_good_set_of_keys(self, home, left):
         """However many files were gone by then, the next start has every key, and no file."""
         files = bank_before(home)
         former = key_files(home)
-        assert len(former) == 4
+        assert len(former) == 5
         home.start()
         home.running.kill()
         # As the power cut left it: the last of the files were not removed yet.
-        for name, content in list(former.items())[4 - left :]:
+        for name, content in list(former.items())[5 - left :]:
             (home.folder / name).write_bytes(content)
 
         home.start()
@@ -45,6 +50,8 @@ class TestTakingOver:
 
         token = Tokeniser(KEY).token("card", "4711")
         assert client.ask(vault.Tokenise("card", ("4711",))).tokens == (token,)
+        secret = client.ask(vault.ShareCallbackSecret("partner_ping", 7)).secret
+        assert secret == vault.derive_secret(CALLBACKS, "partner_ping", 7)
         told = {key.public for key in client.ask(vault.ListSigningKeys()).keys}
         assert told == {public for _, public in files.public_keys()}
         assert list(home.folder.rglob("*.key")) == []
@@ -61,7 +68,7 @@ class TestTakingOver:
         home.start()
         assert list(home.folder.rglob("*.key")) == []
 
-    @pytest.mark.parametrize("planted", ["token.key", "keys/ed25519-0009.key"])
+    @pytest.mark.parametrize("planted", ["token.key", "callback.key", "keys/ed25519-0009.key"])
     def test_takes_no_key_that_comes_later(self, home, planted):
         """Who can write the bank's folder cannot give the vault a key that they know."""
         bank_before(home)
@@ -78,6 +85,55 @@ class TestTakingOver:
         home.start()
         signer = VaultSigner(home.client())
         assert len(signer.public_keys()) == 3
+
+    def test_takes_the_key_of_callbacks_into_a_vault_that_has_the_others(self, home):
+        """A vault from when that key was still the bank's takes it at its next start, once."""
+        bank_before(home)
+        (home.folder / "callback.key").unlink()
+        home.start()
+        home.stop()
+        # As that vault left its file.
+        path = home.folder / "vault" / vault.OPERATIONAL_FILE
+        kept = msgspec.msgpack.decode(path.read_bytes())
+        path.write_bytes(msgspec.msgpack.encode({**kept, "callback": b""}))
+        (home.folder / "callback.key").write_bytes(CALLBACKS)
+        home.start()
+
+        secret = home.client().ask(vault.ShareCallbackSecret("partner_ping", 7)).secret
+        assert secret == vault.derive_secret(CALLBACKS, "partner_ping", 7)
+        assert not (home.folder / "callback.key").exists()
+
+
+class TestCallbacks:
+    def test_are_matched_and_nothing_more_is_told(self, home):
+        """One right signature among several is a yes; of another callback, key or text a no."""
+        home.start()
+        client = home.client()
+        client.ask(vault.Status())
+        secret = client.ask(vault.ShareCallbackSecret("partner_ping", 7)).secret
+        mac = hmac.digest(secret, b"signed", "sha256")
+        for callback, keys, data, macs, matches in (
+            ("partner_ping", (7,), b"signed", (mac,), True),
+            ("partner_ping", (5, 6, 7), b"signed", (b"", bytes(32), mac), True),
+            ("partner_ping", (6,), b"signed", (mac,), False),
+            ("other_ping", (7,), b"signed", (mac,), False),
+            ("partner_ping", (7,), b"signed ", (mac,), False),
+            ("partner_ping", (7,), b"signed", (mac[:31],), False),
+        ):
+            asked = vault.MatchCallback(callback, keys, data, macs)
+            assert client.ask(asked).matches is matches
+
+    def test_are_bounded_in_number(self, home):
+        """More than the quota of questions, or of secrets, is refused and counted."""
+        home.start(reads_per_second={"callback": 3, "callback_secret": 1})
+        client = home.client()
+        asked = vault.MatchCallback("partner_ping", (7,), b"signed", (b"x",))
+        for request, allowed in ((asked, 3), (vault.ShareCallbackSecret("partner_ping", 7), 1)):
+            for _ in range(allowed):
+                client.ask(request)
+            assert refused(client.ask, request).code == "vault_quota"
+        counted = client.ask(vault.Status()).refused
+        assert (counted["callback"], counted["callback_secret"]) == (1, 1)
 
 
 class TestSigner:

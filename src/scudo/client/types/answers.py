@@ -102,6 +102,13 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_cursor: str | None
 
 
+class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often one network may ask for one operation that needs no token."""
+
+    per_s: int
+    burst_s: int
+
+
 class AnswerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a request was answered: the status, and the body as it was."""
 
@@ -276,6 +283,121 @@ class CustomerPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     next_cursor: str | None
 
 
+class ExportedCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A card number that is kept, as far as anybody is shown it."""
+
+    id: str
+    first_six: str
+    last_four: str
+
+
+class TransactionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One movement as the account sees it, with the balance that it left.
+
+    Attributes:
+        amount_minor: posted, negative when it left the account's debit side.
+        held_change_minor: added to what is held; negative when it was freed.
+        counterparty_account_id: the other side.
+        authority: the decision or the mandate under which it was made.
+    """
+
+    transfer_id: str
+    version: int
+    kind: str
+    amount_minor: int
+    held_change_minor: int
+    balance_minor: int
+    held_minor: int
+    currency: str
+    counterparty_account_id: str
+    hold_id: str | None
+    authority: str
+    booked_on: str
+    value_on: str
+    recorded_at: str
+
+
+class ExportedAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An account with all that moved it, newest first."""
+
+    account: AccountView
+    transactions: tuple[TransactionView, ...]
+
+
+class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A payment as it stands; no credit account until one was needed.
+
+    Attributes:
+        has_message: whether the payer sent one with it.
+    """
+
+    id: str
+    kind: str
+    status: str
+    amount_minor: int
+    captured_minor: int
+    currency: str
+    debit_account_id: str
+    credit_account_id: str | None
+    decision_id: str
+    hold_id: str | None
+    expires_at: str | None
+    ordered_at: str
+    has_message: bool
+
+
+class ExportedPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A payment, what was decided of it (a code, and in words), and the text that went with it."""
+
+    payment: PaymentView
+    decision: str
+    decision_in_words: str
+    text: str | None
+
+
+class ExportedSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session that goes on, and the device that it is on, by its public key's thumbprint."""
+
+    id: str
+    began_at: str
+    proven_at: str
+    assurance: str
+    country: int | None
+    device: str
+    device_bound_at: str | None
+
+
+class ExportedAct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that was done with the person's data, without who of the bank did it."""
+
+    at: str
+    act: str
+    purpose: str
+    result: str
+
+
+class DataExport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that is kept about one person.
+
+    Attributes:
+        fields: what the vault keeps, by name.
+        relationship_ended_at: null for who is a customer.
+        nothing_is_kept_of: what a person may ask for, and this bank does not keep.
+    """
+
+    made_at: str
+    customer: CustomerView
+    relationship_ended_at: str | None
+    fields: dict[str, str]
+    cards: tuple[ExportedCard, ...]
+    accounts: tuple[ExportedAccount, ...]
+    payments: tuple[ExportedPayment, ...]
+    credentials: tuple[str, ...]
+    sessions: tuple[ExportedSession, ...]
+    acts: tuple[ExportedAct, ...]
+    nothing_is_kept_of: tuple[str, ...]
+
+
 class ReasonView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rule that took part in a decision, most important first."""
 
@@ -316,6 +438,45 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ordered_at: str
     log_position: int
     elapsed_us: tuple[int, int, int]
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much a partner of a tier may ask.
+
+    Attributes:
+        operations: narrower rates by the operation's name.
+    """
+
+    reads_per_s: int
+    moves_per_s: int
+    burst_s: int
+    operations: dict[str, int] = {}
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is refused before anything of a request is believed.
+
+    Attributes:
+        denied_networks: as `ipaddress` reads them.
+        headers_max: lines of headers.
+        header_bytes_max: of one header's value.
+    """
+
+    denied_networks: tuple[str, ...] = ()
+    headers_max: int = 64
+    header_bytes_max: int = 8192
+    path_bytes_max: int = 1024
+    query_bytes_max: int = 4096
+
+
+class EdgeLimitsView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the edge accepts; without an approval it is the shipped file."""
+
+    tiers: dict[str, Tier]
+    networks: dict[str, Allowance]
+    filters: Filters
+    set_at: str | None
+    approval_id: str | None
 
 
 class ElevationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -400,6 +561,19 @@ class FlagList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     items: tuple[FlagView, ...]
 
 
+class HoldReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A legal hold; what it holds is not forgotten while it is in force."""
+
+    id: str
+    customer_id: str
+    authority: str
+    matter: str
+    placed_at: str | None
+    until: str | None
+    lifted_at: str | None
+    is_in_force: bool
+
+
 class InvitationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An invitation; its token is shown this once."""
 
@@ -459,6 +633,25 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict: str
 
 
+class ListEntryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that stands on a list, or did: who wanted it is in the approval."""
+
+    listed: Literal["allow", "deny", "watch"]
+    member: str
+    value: str
+    until: str
+    is_over: bool
+    reason: str
+    set_at: str
+    approval_id: str
+
+
+class ListEntries(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All entries, by when they were set."""
+
+    items: tuple[ListEntryView, ...]
+
+
 class Live(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The process runs."""
 
@@ -489,6 +682,7 @@ class MandateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     valid_from: str | None
     valid_to: str | None
     approved_by: str | None
+    approval_id: str | None
 
 
 class MandateList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -642,28 +836,6 @@ class PaymentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     message: str
 
 
-class PaymentView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A payment as it stands; no credit account until one was needed.
-
-    Attributes:
-        has_message: whether the payer sent one with it.
-    """
-
-    id: str
-    kind: str
-    status: str
-    amount_minor: int
-    captured_minor: int
-    currency: str
-    debit_account_id: str
-    credit_account_id: str | None
-    decision_id: str
-    hold_id: str | None
-    expires_at: str | None
-    ordered_at: str
-    has_message: bool
-
-
 class PaymentPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Payments, newest first."""
 
@@ -711,6 +883,58 @@ class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Codes that are each good once; shown this once."""
 
     recovery_codes: tuple[str, ...]
+
+
+class RefundList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Payments that refund a payment, oldest first; `refund_of`: what it refunds itself."""
+
+    items: tuple[PaymentView, ...]
+    refund_of: str | None
+
+
+class RelationshipBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to a relationship that is over."""
+
+    customer_id: str
+    ended_at: str
+
+
+class RuleReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule, and what the last run that went through it found.
+
+    Attributes:
+        days: by jurisdiction; null is for ever, and `why` says why.
+        kept, due, held: how many there are; are due and still there; would be, but for a hold.
+        oldest_at: when the period of the oldest began.
+        last_done, last_done_at: how many the last run forgot; when one last forgot something.
+        result: of the last try: `done`, or the code of what stopped it; null if there was none.
+        is_overdue: whether something should be gone, or nobody has looked for two days.
+    """
+
+    name: str
+    says: str
+    classes: tuple[str, ...]
+    places: tuple[str, ...]
+    begins: str
+    action: str
+    days: dict[str, int] | None
+    why: str
+    ran_at: str | None
+    kept: int | None
+    oldest_at: str | None
+    due: int | None
+    held: int | None
+    last_done: int | None
+    last_done_at: str | None
+    result: str | None
+    is_overdue: bool
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All rules, and every legal hold there ever was, oldest first."""
+
+    rules: tuple[RuleReport, ...]
+    legal_holds: tuple[HoldReport, ...]
 
 
 class RequestView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -802,32 +1026,6 @@ class TotpSeed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     challenge_id: str
     seed: str
     uri: str
-
-
-class TransactionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One movement as the account sees it, with the balance that it left.
-
-    Attributes:
-        amount_minor: posted, negative when it left the account's debit side.
-        held_change_minor: added to what is held; negative when it was freed.
-        counterparty_account_id: the other side.
-        authority: the decision or the mandate under which it was made.
-    """
-
-    transfer_id: str
-    version: int
-    kind: str
-    amount_minor: int
-    held_change_minor: int
-    balance_minor: int
-    held_minor: int
-    currency: str
-    counterparty_account_id: str
-    hold_id: str | None
-    authority: str
-    booked_on: str
-    value_on: str
-    recorded_at: str
 
 
 class TransactionPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

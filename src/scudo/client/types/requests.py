@@ -72,6 +72,12 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     step_up_id: str
 
 
+class Ending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a relationship ends: a code, because it stands in the log for ever."""
+
+    reason_code: str
+
+
 class NewPasskeyResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a new passkey: `response` of `PublicKeyCredential.toJSON()` after `create()`."""
 
@@ -225,10 +231,14 @@ class NewBulk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NewCallbackKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A further key: the sender's public one, or none for a shared secret of the bank's making."""
+    """A further key: the sender's public one, or none for a shared secret of the bank's making.
+
+    From when on there are two people to decide on it, it names their approval.
+    """
 
     overlap_s: int
     public_key: str | None = None
+    approval_id: str | None = None
 
 
 class NewCapture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -255,11 +265,15 @@ class NewCertificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class NewClient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A client of the API; with `customer_id` it sees that customer's objects only."""
+    """A client of the API; with `customer_id` it sees that customer's objects only.
+
+    Operators name the approval by which two of them want it.
+    """
 
     name: str
     scopes: tuple[str, ...]
     customer_id: str | None = None
+    approval_id: str | None = None
 
 
 class NewCustomer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -448,6 +462,13 @@ class NewProposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     change: dict[str, Any]
     reason: str
     is_emergency: bool = False
+
+
+class NewRefund(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much of a payment goes back to who paid it, and why, as a code of yours."""
+
+    amount_minor: int
+    reason_code: str
 
 
 class NewReversal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -61,6 +61,7 @@ EVENT_SCHEMA: Final[Schema] = {
     "act": _number(255),
     "session": _number(),
     "hour": _number(23),
+    "listed": _number(1 << 31),
     "ordered_at": _number(_INSTANT_MAX, nullable=False),
 }
 

@@ -7,6 +7,9 @@ LIMIT %(limit)s;
 -- find_decision: one decision
 SELECT id, subject, record FROM decisions.decision WHERE id = %(id)s;
 
+-- load_records: what was decided, of decisions that are looked at again
+SELECT id, record FROM decisions.decision WHERE id = ANY(%(ids)s);
+
 -- find_degraded: degraded decisions after a position, to be scored again
 SELECT id, subject, record FROM decisions.decision
 WHERE id > %(after)s AND degraded <> 0

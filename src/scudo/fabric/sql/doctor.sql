@@ -47,3 +47,6 @@ WHERE to_regclass(name) IS NULL
     OR has_table_privilege('scudo_app', to_regclass(name), 'UPDATE, DELETE, TRUNCATE')
     OR has_any_column_privilege('scudo_app', to_regclass(name), 'UPDATE')
 ORDER BY 1;
+
+-- first_batch: when the log began; no row before that
+SELECT recorded_at FROM fabric.log_batch ORDER BY first_position LIMIT 1;

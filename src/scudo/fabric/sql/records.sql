@@ -4,6 +4,13 @@ FROM fabric.record
 WHERE kind = ANY(%(kinds)s)
 ORDER BY kind, thing, version DESC;
 
+-- page_kind: the newest version of some things of a kind, by number
+SELECT DISTINCT ON (thing) thing, version, body
+FROM fabric.record
+WHERE kind = %(kind)s::smallint AND thing > %(after)s
+ORDER BY thing, version DESC
+LIMIT %(limit)s;
+
 -- load_things: the newest version of each of these things
 SELECT newest.kind, newest.thing, newest.version, newest.body
 FROM unnest(%(kinds)s::bigint[], %(things)s::bigint[]) AS wanted (kind, thing)

@@ -21,6 +21,7 @@ from scudo.fabric.web.operation import (
     Principal,
     PrincipalKind,
     Reply,
+    sender_of,
     show_sender,
 )
 from scudo.fabric.web.ports import (
@@ -90,6 +91,7 @@ __all__ = [
     "is_idempotency_key",
     "problem_of",
     "reference_text",
+    "sender_of",
     "show_sender",
     "status_of",
     "submitted",

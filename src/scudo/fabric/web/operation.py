@@ -76,12 +76,18 @@ class Principal(msgspec.Struct, frozen=True):
         return self.kind << _KIND_SHIFT | self.id
 
 
+def sender_of(number: int) -> tuple[PrincipalKind, int]:
+    """Of what kind who sent an entry of the log is, and their own number."""
+    if number in {0, STRANGERS}:
+        return PrincipalKind.NOBODY, 0
+    kind = PrincipalKind(number >> _KIND_SHIFT or PrincipalKind.CLIENT)
+    return kind, number & (1 << _KIND_SHIFT) - 1
+
+
 def show_sender(number: int) -> str | None:
     """Who sent an entry of the log, as clients see it; None: the bank itself, or a stranger."""
-    if number in {0, STRANGERS}:
-        return None
-    kind = PrincipalKind(number >> _KIND_SHIFT or PrincipalKind.CLIENT)
-    return ids.show(_SENDERS[kind], number & (1 << _KIND_SHIFT) - 1)
+    kind, own = sender_of(number)
+    return None if kind is PrincipalKind.NOBODY else ids.show(_SENDERS[kind], own)
 
 
 NOBODY: Final = Principal(id=0, scopes=frozenset(), kind=PrincipalKind.NOBODY)
@@ -188,6 +194,7 @@ class Operation:
             signatures over them.
         is_form: whether the body is a form instead of JSON, as OAuth demands.
         network_per_s: how often one network may ask, where strangers may; None: not limited.
+        network_limit: the same, as the limits of the edge say it under this name.
     """
 
     method: Method
@@ -211,6 +218,7 @@ class Operation:
     is_raw: bool = False
     is_form: bool = False
     network_per_s: int | None = None
+    network_limit: str | None = None
 
     def __post_init__(self) -> None:
         """Hold the definition to what the documentation above says (a bug if not)."""
@@ -222,6 +230,7 @@ class Operation:
         assert self.body is None or self.method != "GET", f"{self.name}: GET has no body"
         assert not self.is_raw or self.body is not None, f"{self.name}: raw is a kind of body"
         assert not self.moves_money or self.method == "POST", f"{self.name}: moves by POST"
+        assert self.network_per_s is None or self.network_limit is None, f"{self.name}: one limit"
 
     @property
     def templates(self) -> tuple[str, ...]:

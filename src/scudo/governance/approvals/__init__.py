@@ -9,6 +9,7 @@ from scudo.governance.approvals.commands import (
     Propose,
     Reject,
     Withdraw,
+    proposed_change,
 )
 from scudo.governance.approvals.model import (
     HOUR_US,
@@ -25,18 +26,23 @@ from scudo.governance.approvals.model import (
     canonical,
     challenge_of,
 )
+from scudo.governance.approvals.owning import CloseOwnersWays, OwnersWays
+from scudo.governance.approvals.using import USABLE_US, UseApproval, Uses
 
 __all__ = [
     "HOUR_US",
     "RIPENING_US",
+    "USABLE_US",
     "Approval",
     "ApprovalBody",
     "ApprovalKind",
     "Approvals",
     "Approve",
+    "CloseOwnersWays",
     "Decided",
     "Description",
     "ExpireApproval",
+    "OwnersWays",
     "People",
     "Propose",
     "Reject",
@@ -44,9 +50,12 @@ __all__ = [
     "Signature",
     "Standing",
     "State",
+    "UseApproval",
+    "Uses",
     "Withdraw",
     "canonical",
     "challenge_of",
     "errors",
     "events",
+    "proposed_change",
 ]

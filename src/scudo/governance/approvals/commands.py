@@ -5,6 +5,7 @@ deterministic, and so nothing that reaches the writer by another way goes around
 quarter of a millisecond, of acts that are rare.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -129,6 +130,39 @@ class Approvals:
         for kind in kinds:
             assert kind.name not in self.kinds, f"two kinds are called {kind.name}"
             self.kinds[kind.name] = kind
+
+    def spare(self, name: str, change: bytes, address: str) -> None:
+        """Refuse a change that would shut out who asks for it, by the address they come from.
+
+        What else is wrong with it the writer says, and tells the log.
+        """
+        kind = self.kinds.get(name)
+        if kind is not None:
+            with contextlib.suppress(ChangeInvalid):
+                kind.spare(read_change(kind, change), address)
+
+    def concerns(self, command: Command) -> Iterable[int]:
+        """Numbers of the payments that a command looks at, as far as it can be read."""
+        if isinstance(command, Propose):
+            name, change = command.kind, command.change
+        elif isinstance(command, Approve):
+            approval = self.register.get(command.approval)
+            if approval is None:
+                return ()
+            name, change = approval.kind, proposed_change(approval)
+        else:
+            return ()
+        kind = self.kinds.get(name)
+        if kind is not None:
+            # What is wrong with it is said by the handler.
+            with contextlib.suppress(ChangeInvalid, ids.IdMalformed):
+                return tuple(kind.concerns(read_change(kind, change)))
+        return ()
+
+    @property
+    def refusals(self) -> tuple[type[Refusal], ...]:
+        """What changes of all kinds may be refused with, each once."""
+        return tuple(dict.fromkeys(r for kind in self.kinds.values() for r in kind.refusals))
 
     # ---- the keeper's port
 

@@ -97,3 +97,19 @@ class GateClosed(Refusal):
     code = "operator_act_declined"
     kind = "forbidden"
     next_step = "Look the decision up; somebody else may approve this."
+
+
+class SecondPersonNeeded(Refusal):
+    """Raised when somebody does alone what two people decide on."""
+
+    code = "second_person_needed"
+    kind = "forbidden"
+    next_step = "Have two operators decide: POST /v1/approvals with the kind that is named."
+
+
+class ApprovalUnfit(Refusal):
+    """Raised when an approval does not cover what is done under it, or does not any more."""
+
+    code = "approval_unfit"
+    kind = "conflict"
+    next_step = "Look the approval up; propose anew exactly what is to be done."

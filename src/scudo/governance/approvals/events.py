@@ -78,3 +78,45 @@ class ApprovalRefused(Event, frozen=True, tag=527):
     act: str
     code: str
     severity: str
+
+
+class ApprovalUsed(Event, frozen=True, tag=520):
+    """What was approved is done now, outside the log; the approval is good no more.
+
+    Attributes:
+        client: number of the sender; 0: the bank's own process.
+    """
+
+    name: ClassVar[str] = "governance.approval.used.v1"
+
+    approval: ids.ApprovalId
+    kind: str
+    client: int
+
+
+class OwnersWayClosed(Event, frozen=True, tag=521):
+    """From now on two people decide on these kinds of change, and no client alone.
+
+    Attributes:
+        notice: position of this event.
+    """
+
+    name: ClassVar[str] = "governance.owners_way.closed.v1"
+
+    notice: ids.EventId
+    closed: tuple[str, ...]
+
+
+class OwnersWayRefused(Event, frozen=True, tag=528):
+    """A sender tried alone what two people decide on.
+
+    Attributes:
+        notice: position of this event.
+    """
+
+    name: ClassVar[str] = "governance.owners_way.refused.v1"
+
+    notice: ids.EventId
+    kind: str
+    client: int
+    severity: str

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from scudo.fabric import Entry
-from scudo.kernel import SECOND_US
+from scudo.kernel import SECOND_US, Refusal
 
 HOUR_US: Final = 3_600 * SECOND_US
 #: For so long after it was given, access counts for no approval.
@@ -111,6 +111,15 @@ def _for_nobody(change: Any) -> int | None:  # noqa: ANN401 - any change
     return None
 
 
+def _nothing(change: Any) -> Iterable[int]:  # noqa: ANN401 - any change
+    del change
+    return ()
+
+
+def _sparing(change: Any, address: str) -> None:  # noqa: ANN401 - any change
+    del change, address
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalKind(Generic[C]):
     """One kind of change that needs a second person. To add a kind is to make one of these.
@@ -121,6 +130,11 @@ class ApprovalKind(Generic[C]):
         describe: says what the change does to what is stored now.
         demand: refuses what cannot be done at a time (microseconds).
         execute: does it inside the approving command's entry; once.
+        refusals: what it may be refused with beside `ChangeInvalid`.
+        spare: refuses what would shut out who proposes or approves it, by their address. It is
+            asked where they come in: addresses are in no command.
+        concerns: numbers of the payments that it looks at, so that memory holds them.
+        has_owners_way: whether a client with the scope does it alone until two people could.
         subject: the operator whom it is for, who neither proposes nor approves it.
         may_ask_for_self: whether the subject may propose it, and leave it to others.
         lives_us: a proposal may wait for so long.
@@ -133,6 +147,10 @@ class ApprovalKind(Generic[C]):
     describe: Callable[[C], Description]
     demand: Callable[[C, int], None]
     execute: Callable[[C, Entry, Decided], None]
+    refusals: tuple[type[Refusal], ...] = ()
+    spare: Callable[[C, str], None] = _sparing
+    concerns: Callable[[C], Iterable[int]] = _nothing
+    has_owners_way: bool = False
     subject: Callable[[C], int | None] = _for_nobody
     may_ask_for_self: bool = False
     lives_us: int = 24 * HOUR_US
@@ -157,6 +175,9 @@ class People(Protocol):
 
     def demand(self, person: int, act: str, *, now: int) -> None:
         """Refuse unless somebody may do an act now."""
+
+    def could_decide(self, kind: str) -> bool:
+        """Whether there are two people of whom one may propose a kind and the other approve it."""
 
     def standing(self, person: int, credential: bytes) -> Standing:
         """Say what a person's access by a passkey rests on."""

@@ -58,12 +58,17 @@ class PingsTaken(msgspec.Struct, frozen=True):
 
 
 class AddCallbackKey(Command, frozen=True, tag=530):
-    """Let a callback be signed with a further key, and the others for `overlap_s` seconds more."""
+    """Let a callback be signed with a further key, and the others for `overlap_s` seconds more.
+
+    Attributes:
+        approval: of two people, which is used up by this; 0: the owner does it alone.
+    """
 
     callback: int
     algorithm: Algorithm
     public: bytes
     overlap_s: int
+    approval: int = 0
 
 
 class RevokeCallbackKey(Command, frozen=True, tag=531):

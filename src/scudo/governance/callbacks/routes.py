@@ -1,8 +1,7 @@
 """HTTP operations of callbacks: those that others call, and those that keep their keys."""
 
 import contextlib
-import hmac
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Final
@@ -10,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from scudo.fabric import Tokens, web
+from scudo.governance import approvals
 from scudo.governance.acts import Act, Recorder
 from scudo.governance.callbacks.errors import (
     CallbackForged,
@@ -23,40 +23,45 @@ from scudo.governance.callbacks.errors import (
 )
 from scudo.governance.callbacks.inventory import INVENTORY, Callback
 from scudo.governance.callbacks.keeping import (
-    AddCallbackKey,
     CallbackKey,
     Callbacks,
     RevokeCallbackKey,
     find_callback,
 )
+from scudo.governance.callbacks.kinds import (
+    CallbackKeyChange,
+    Overlap,
+    PublicText,
+    key_command,
+)
+from scudo.governance.callbacks.sharing import Secrets, demand_sender
 from scudo.governance.callbacks.signing import (
-    PUBLIC_PREFIX,
     SECRET_PREFIX,
-    Algorithm,
-    VerifyingKey,
-    verify,
+    read_signed,
 )
 from scudo.kernel import SECOND_US, Prefix, Refusal, ids, micros, rfc3339
+from scudo.vault import VaultQuota, VaultUnavailable
 
 _TAG: Final = "callbacks"
 _FIRST_REFUSAL: Final = 400
 _CREATED: Final = 201
-_PUBLIC_BYTES: Final = 32
 #: Refusals of one callback that are recorded as acts within a minute; strangers can make any
 #: number, and must not fill the log with them. All are counted.
 _TOLD_MAX: Final = 60
 _MINUTE_US: Final = 60 * SECOND_US
 
 KeyIdText = Annotated[str, web.id_text(Prefix.EVENT)]
-#: Up to thirty days for the other side to change over.
-Overlap = Annotated[int, msgspec.Meta(ge=0, le=30 * 86_400)]
 
 
 class NewCallbackKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A further key: the sender's public one, or none for a shared secret of the bank's making."""
+    """A further key: the sender's public one, or none for a shared secret of the bank's making.
+
+    From when on there are two people to decide on it, it names their approval.
+    """
 
     overlap_s: Overlap
-    public_key: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    public_key: PublicText | None = None
+    approval_id: Annotated[str, web.id_text(Prefix.APPROVAL)] | None = None
 
 
 class CallbackKeyView(msgspec.Struct, frozen=True):
@@ -92,19 +97,13 @@ class _Code(msgspec.Struct):
     code: str
 
 
-def derive_secret(master: bytes, callback: Callback, key: int) -> bytes:
-    """The shared secret of a key: 32 bytes that only who holds the master can make again."""
-    named = f"scudo.callback\x00{callback.name}\x00{key}".encode()
-    return hmac.digest(master, named, "sha256")
-
-
 @dataclass(slots=True)
 class CallbackDesk:
     """Serves callbacks.
 
     Attributes:
         callbacks: keys, reactions and counts.
-        master: 32 bytes that shared secrets are derived from.
+        secrets: knows the shared secrets.
         submit: hands commands to the writer.
         record: records acts.
         clock: what time it is.
@@ -112,7 +111,7 @@ class CallbackDesk:
     """
 
     callbacks: Callbacks
-    master: bytes
+    secrets: Secrets
     submit: web.Submit
     record: Recorder
     clock: web.Clock
@@ -130,20 +129,21 @@ class CallbackDesk:
 
         async def take(call: web.Call) -> web.Reply:
             try:
-                message = verify(
+                signed = read_signed(
                     call.arrival.headers,
                     call.body,
-                    self._verifying(callback),
                     now_s=self._now() // SECOND_US,
                     window_s=callback.window_s,
                 )
+                keys = tuple(self.callbacks.good_keys(callback, now=self._now()))
+                await demand_sender(signed, callback.name, keys, self.secrets)
                 command = reaction.translate(_decoded(decode, call.body))
             except Refusal as refusal:
                 await self._refused(callback, refusal.code, call)
                 raise
             # The replay store is the log's own: an id is answered as it was, for ever.
             keyed = msgspec.structs.replace(
-                call, client=web.NOBODY, key=f"callback:{callback.name}:{message}"
+                call, client=web.NOBODY, key=f"callback:{callback.name}:{signed.message}"
             )
             reply = await web.submitted(self.submit, command, keyed)
             if reply.status >= _FIRST_REFUSAL:
@@ -167,6 +167,7 @@ class CallbackDesk:
             answers={200: dict},
             body=callback.body,
             is_raw=True,
+            network_limit=_TAG,
             example=callback.example,
             refusals=(
                 CallbackForged,
@@ -174,20 +175,11 @@ class CallbackDesk:
                 CallbackUnexpected,
                 CallbackUnreadable,
                 CallbackUnsigned,
+                VaultQuota,
+                VaultUnavailable,
                 *web.SUBMIT_REFUSALS,
             ),
         )
-
-    def _verifying(self, callback: Callback) -> list[VerifyingKey]:
-        return [
-            VerifyingKey(
-                key.algorithm,
-                key.public
-                if key.algorithm is Algorithm.ED25519
-                else derive_secret(self.master, callback, key.number),
-            )
-            for key in self.callbacks.good_keys(callback, now=self._now())
-        ]
 
     def _now(self) -> int:
         return micros(self.clock())
@@ -244,15 +236,20 @@ class CallbackDesk:
         Raises:
             CallbackUnknown: there is no such callback.
             CallbackKeyMalformed: it cannot be signed with this key.
+            VaultUnavailable: the shared secret cannot be told; sent again with the same
+                Idempotency-Key, it is.
         """
         callback = find_callback(call.path["callback"])
         body: NewCallbackKey = call.body
-        public = b"" if body.public_key is None else _public(body.public_key)
-        algorithm = Algorithm.ED25519 if public else Algorithm.HMAC
-        if algorithm not in callback.algorithms:
-            message = f"{callback.name} is not signed by {algorithm}"
-            raise CallbackKeyMalformed(message, field="public_key")
-        command = AddCallbackKey(callback.number, algorithm, public, body.overlap_s)
+        approval = 0
+        if body.approval_id is not None:
+            approval = ids.parse(Prefix.APPROVAL, body.approval_id, field="approval_id")
+        change = CallbackKeyChange(callback.name, body.overlap_s, body.public_key)
+        command = key_command(change, approval=approval)
+        public, algorithm = command.public, command.algorithm
+        if not public:
+            # The keys before it may end at once: not for one whose secret cannot be told.
+            await self.secrets.demand_there()
         reply = await web.submitted(self.submit, command, call)
         if reply.status != _CREATED:
             return reply
@@ -260,7 +257,7 @@ class CallbackDesk:
         number = msgspec.json.decode(reply.body, type=dict[str, int])["key"]
         secret = None
         if not public:
-            derived = derive_secret(self.master, callback, number)
+            derived = await self.secrets.secret(callback.name, number)
             secret = SECRET_PREFIX + b64encode(derived).decode("ascii")
         view = CallbackKeyView(ids.show(Prefix.EVENT, number), algorithm, None, secret)
         return web.Reply(_CREATED, view)
@@ -279,18 +276,6 @@ def _decoded(decode: Callable[[bytes], msgspec.Struct], body: bytes) -> msgspec.
         # The decoder's own words may quote what was sent.
         message = "the body is not as it was agreed"
         raise CallbackUnreadable(message) from error
-
-
-def _public(text: str) -> bytes:
-    encoded = text.removeprefix(PUBLIC_PREFIX)
-    try:
-        public = b64decode(encoded.encode("ascii"), validate=True)
-    except ValueError:
-        public = b""
-    if not text.startswith(PUBLIC_PREFIX) or len(public) != _PUBLIC_BYTES:
-        message = "this is not whpk_ and the Base64 of 32 bytes"
-        raise CallbackKeyMalformed(message, field="public_key")
-    return public
 
 
 def _key(key: CallbackKey) -> CallbackKeyView:
@@ -325,7 +310,17 @@ def operations(desk: CallbackDesk) -> tuple[web.Operation, ...]:
             answers={201: CallbackKeyView},
             path_types={"callback": str},
             body=NewCallbackKey,
-            refusals=(CallbackKeyMalformed, CallbackUnknown, *web.SUBMIT_REFUSALS),
+            refusals=(
+                CallbackKeyMalformed,
+                CallbackUnknown,
+                VaultQuota,
+                VaultUnavailable,
+                approvals.errors.ApprovalNotFound,
+                approvals.errors.ApprovalUnfit,
+                approvals.errors.SecondPersonNeeded,
+                ids.IdMalformed,
+                *web.SUBMIT_REFUSALS,
+            ),
         ),
         web.Operation(
             method="DELETE",

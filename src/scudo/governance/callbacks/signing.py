@@ -5,7 +5,6 @@ Source:
     `v1a` Ed25519; one header carries several signatures, so that keys change without a gap.
 """
 
-import hmac
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from scudo.governance.callbacks.errors import CallbackForged, CallbackStale, CallbackUnsigned
+from scudo.governance.callbacks.errors import CallbackStale, CallbackUnsigned
 
 ID_HEADER: Final = b"webhook-id"
 TIME_HEADER: Final = b"webhook-timestamp"
@@ -28,6 +27,7 @@ _ID_BYTES_MAX: Final = 128
 _TIME_DIGITS_MAX: Final = 12
 #: Nobody needs more at once to change a key; each costs a verification.
 _SIGNATURES_MAX: Final = 8
+_SIGNATURE_BYTES_MAX: Final = 64
 #: Visible ASCII lies between these.
 _SPACE, _DELETE = 0x20, 0x7F
 
@@ -40,41 +40,53 @@ class Algorithm(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyingKey:
-    """What proves a signature.
+class Signed:
+    """A callback as it was signed; by whom, is to be proven.
 
     Attributes:
-        material: the shared secret, or the 32 bytes of the sender's public key.
+        message: its id, the same for every attempt to deliver it.
+        data: the bytes that were signed.
+        signatures: version and bytes of each; one that cannot be read is empty.
     """
 
-    algorithm: Algorithm
-    material: bytes
+    message: str
+    data: bytes
+    signatures: tuple[tuple[bytes, bytes], ...]
+
+    @property
+    def macs(self) -> tuple[bytes, ...]:
+        """Signatures by a shared secret."""
+        return tuple(self._of(Algorithm.HMAC))
+
+    def is_signed_by(self, public: bytes) -> bool:
+        """Whether one of the signatures was made with the key pair of an Ed25519 key."""
+        key = Ed25519PublicKey.from_public_bytes(public)
+        return any(_verifies(key, value, self.data) for value in self._of(Algorithm.ED25519))
+
+    def _of(self, algorithm: Algorithm) -> Iterable[bytes]:
+        wanted = algorithm.encode("ascii")
+        # No signature is longer; what is, need not be carried further.
+        return (
+            value
+            for version, value in self.signatures
+            if version == wanted and len(value) <= _SIGNATURE_BYTES_MAX
+        )
 
 
-def verify(
-    headers: Mapping[bytes, bytes],
-    body: bytes,
-    keys: Iterable[VerifyingKey],
-    *,
-    now_s: int,
-    window_s: int,
-) -> str:
-    """Prove that a callback was sent by who holds one of the keys, just now.
+def read_signed(
+    headers: Mapping[bytes, bytes], body: bytes, *, now_s: int, window_s: int
+) -> Signed:
+    """Read who claims to have signed what, just now.
 
     Args:
         headers: by name in lower case.
         body: as it came, byte for byte.
-        keys: that are good now.
         now_s: seconds since 1970.
         window_s: how far the sender's clock and the way may be off, to both sides.
-
-    Returns:
-        the message's id, the same for every attempt to deliver it.
 
     Raises:
         CallbackUnsigned: a header is missing, or cannot be read.
         CallbackStale: it was signed too long ago, or in the future.
-        CallbackForged: no signature is right.
     """
     message = _message_id(headers.get(ID_HEADER, b""))
     stamp = headers.get(TIME_HEADER, b"")
@@ -89,14 +101,8 @@ def verify(
     if abs(now_s - int(stamp)) > window_s:
         text = f"the callback was not signed within {window_s} seconds of now"
         raise CallbackStale(text, field="webhook-timestamp")
-    signed = b".".join((message.encode("ascii"), stamp, body))
-    signatures = [_signature(text) for text in given[:_SIGNATURES_MAX]]
-    # Every pair is tried whatever came before: the time tells nothing of which key it was.
-    matches = [_matches(key, signature, signed) for key in keys for signature in signatures]
-    if not any(matches):
-        text = "no signature was made with a key of this callback"
-        raise CallbackForged(text, field="webhook-signature")
-    return message
+    data = b".".join((message.encode("ascii"), stamp, body))
+    return Signed(message, data, tuple(_signature(text) for text in given[:_SIGNATURES_MAX]))
 
 
 def _message_id(text: bytes) -> str:
@@ -115,14 +121,9 @@ def _signature(text: bytes) -> tuple[bytes, bytes]:
         return version, b""
 
 
-def _matches(key: VerifyingKey, signature: tuple[bytes, bytes], signed: bytes) -> bool:
-    version, value = signature
-    if version != key.algorithm.encode("ascii"):
-        return False
-    if key.algorithm is Algorithm.HMAC:
-        return hmac.compare_digest(hmac.digest(key.material, signed, "sha256"), value)
+def _verifies(key: Ed25519PublicKey, signature: bytes, data: bytes) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(key.material).verify(value, signed)
+        key.verify(signature, data)
     except InvalidSignature:
         return False
     return True

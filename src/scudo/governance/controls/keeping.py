@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from psycopg import Connection
 
-from scudo.fabric import Answer, Command, Entry, Reference, Register
+from scudo.fabric import Answer, Command, Entry, Reference, Register, stored_records
 from scudo.governance.controls.ownership import Control, load_controls
 from scudo.governance.events import ControlDegraded, ControlEscalated, ControlRestored
 from scudo.kernel import Refusal
@@ -70,6 +71,14 @@ class Controls:
         return {
             self.declared[number].name: state.level
             for number, state in self._states.items()
+            if state.since is not None and number in self.declared
+        }
+
+    def noted(self, connection: Connection[Any]) -> dict[str, ControlState]:
+        """Controls that were noted as degraded, as it is stored: for who looks from outside."""
+        return {
+            self.declared[number].name: state
+            for number, state in stored_records(connection, self._states)
             if state.since is not None and number in self.declared
         }
 

@@ -40,6 +40,3 @@ WHERE id < %(before)s
     AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
 ORDER BY id DESC
 LIMIT %(limit)s;
-
--- drop_requests: forget requests from before a time
-SELECT governance.forget_requests(%(before)s);

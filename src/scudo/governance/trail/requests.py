@@ -19,18 +19,15 @@ from psycopg.rows import TupleRow
 
 from scudo.fabric import Tokens, queries, web
 from scudo.governance.trail.masking import masked
-from scudo.kernel import DAY_US, Refusal, instant
+from scudo.kernel import Refusal, instant
 
 _SQL: Final = queries("scudo.governance", "trail.sql")
 _log = structlog.get_logger("scudo.requests")
-#: How long requests are kept.
-KEPT_US: Final = 90 * DAY_US
 #: Rooms whose operations are the hot path; their orders are in the log as they came.
 _HOT: Final = frozenset({"ledger", "payments"})
 _WAITING_MAX: Final = 20_000
 _PAGE: Final = 1_000
 _PAUSE_S: Final = 0.25
-_TIDY_EVERY_S: Final = 3_600.0
 _TEXT_MAX: Final = 4_000
 _FIRST_REFUSAL: Final = 400
 
@@ -102,7 +99,7 @@ class RequestTrail:
         )
 
     async def run(self, connect: Connect) -> None:
-        """Write until cancelled, and forget what is old."""
+        """Write until cancelled; what is old is forgotten by the job of retention."""
         while True:
             try:
                 async with await connect() as connection:
@@ -114,14 +111,8 @@ class RequestTrail:
                 await asyncio.sleep(1)
 
     async def _write_on(self, connection: AsyncConnection[TupleRow]) -> None:
-        loop = asyncio.get_running_loop()
-        tidy_at = loop.time()
         while True:
             await self.flush(connection)
-            if loop.time() >= tidy_at:
-                before = instant(self._now() - KEPT_US)
-                await connection.execute(_SQL["drop_requests"], {"before": before})
-                tidy_at = loop.time() + _TIDY_EVERY_S
             await asyncio.sleep(_PAUSE_S)
 
     async def flush(self, connection: AsyncConnection[TupleRow]) -> None:

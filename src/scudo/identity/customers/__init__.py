@@ -3,7 +3,7 @@
 from scudo.identity.customers import errors, events, routes
 from scudo.identity.customers.keeper import CustomerKeeper
 from scudo.identity.customers.logic import act_digest
-from scudo.identity.customers.model import Act, Assurance, Session, Terms
+from scudo.identity.customers.model import Act, Assurance, Session, SessionAct, Terms
 from scudo.identity.customers.office import GUARD_REFUSALS, Guard, Office, Ports
 from scudo.identity.customers.persons import Persons, RememberedPersons, VaultedPersons
 from scudo.identity.customers.recalling import recall_failures
@@ -22,6 +22,7 @@ __all__ = [
     "Ports",
     "RememberedPersons",
     "Session",
+    "SessionAct",
     "StepUps",
     "Terms",
     "VaultedPersons",

@@ -137,6 +137,19 @@ class CustomerKeeper:
             yield from self._customer(customer)
             yield DEVICE_KIND, device_number(customer, command.bearing.thumbprint)
 
+    def all_of(self, customer: int) -> Iterator[Reference]:
+        """Records of a customer's credentials and sessions, as far as memory can tell."""
+        yield from self._customer(customer)
+        account = self.store.accounts.get(customer)
+        if account is not None:
+            yield ADDRESS_KIND, account.address
+            for passkey in account.passkeys:
+                yield PASSKEY_KIND, passkey
+
+    def take_back(self, entry: Entry, customer: int) -> None:
+        """End a customer's sessions and credentials, and let the address go to somebody new."""
+        self.store.take_back(entry, customer)
+
     def step_up(self, number: int) -> Iterator[Reference]:
         """Records that spending a step-up needs."""
         yield STEP_UP_KIND, number

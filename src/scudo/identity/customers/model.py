@@ -120,7 +120,7 @@ class SessionAct(IntEnum):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Whose an address is; the record's number is the address's keyed token."""
+    """Whose an address is, or `NOBODY`'s any more; the record's number is its keyed token."""
 
     customer: int
 

@@ -149,6 +149,24 @@ class CustomerStore:
         left = tuple(n for n in account.sessions if n != number)
         self.change_account(entry, session.customer, sessions=left)
 
+    def take_back(self, entry: Entry, customer: int) -> None:
+        """End every session and credential of a customer who is one no more.
+
+        The account stays and opens nothing; its address is nobody's, so that the person can
+        become a customer again, another one.
+        """
+        account = self.accounts.get(customer)
+        if account is None:
+            return
+        for number in account.sessions:
+            self.end_session(entry, number, code="forgotten")
+        for number in account.passkeys:
+            self.change(entry, self.passkeys, number, removed_at=entry.ordered_at)
+        known = self.addresses.get(account.address)
+        if known is not None and known.customer == customer:
+            self.addresses.put(entry, account.address, Address(NOBODY))
+        self.accounts.put(entry, customer, Account(account.address))
+
     def begin_session(
         self, entry: Entry, customer: int, bearing: Bearing, assurance: Assurance
     ) -> Begun:

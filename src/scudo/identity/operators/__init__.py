@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from scudo.fabric import Command, Keeper
 from scudo.governance import Gates, approvals
@@ -47,10 +47,14 @@ from scudo.identity.operators.staff import Staff, acts_of_kinds, assertion_of, e
 from scudo.identity.operators.wire import new_token
 from scudo.identity.passkeys import RelyingParty
 
+#: Named here because a member of `Authority` is called as the module is.
+OwnersWays: TypeAlias = approvals.OwnersWays
+Uses: TypeAlias = approvals.Uses
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """The operators of a bank, and the approvals that they give: four keepers on one staff.
+    """The operators of a bank, and the approvals that they give: and the keepers on one staff.
 
     Attributes:
         approvals: rooms add their kinds to it.
@@ -61,15 +65,17 @@ class Authority:
     desk: Desk
     glass: Glass
     reviews: Reviews
+    ways: OwnersWays
+    uses: Uses
 
     @property
     def keepers(self) -> tuple[Keeper, ...]:
         """What the writer works with."""
-        return (self.desk, self.approvals, self.glass, self.reviews)
+        return (self.desk, self.approvals, self.ways, self.uses, self.glass, self.reviews)
 
     def due(self, now: int) -> Iterable[Command]:
         """What time has made due (microseconds): it ended by itself, and is to be told."""
-        for keeper in (self.desk, self.approvals, self.reviews):
+        for keeper in (self.desk, self.approvals, self.ways, self.reviews):
             command = keeper.due(now)
             if command is not None:
                 yield command
@@ -98,9 +104,15 @@ def make_authority(
     staff = Staff(permissions=permissions or Permissions(), party=party)
     approved = approvals.Approvals(people=staff, gates=gates)
     approved.add(*operator_kinds(staff), *kinds)
-    reviews = Reviews(staff)
+    reviews, uses = Reviews(staff), Uses(approved)
     authority = Authority(
-        staff, approved, Desk(staff), Glass(staff, report=reviews.report), reviews
+        staff,
+        approved,
+        Desk(staff),
+        Glass(staff, report=reviews.report),
+        reviews,
+        OwnersWays(approved, uses),
+        uses,
     )
     authority.know_kinds()
     return authority
@@ -131,6 +143,7 @@ __all__ = [
     "Permissions",
     "RecoverOperator",
     "RelyingParty",
+    "Reviews",
     "Role",
     "Rule",
     "SealBreakGlass",

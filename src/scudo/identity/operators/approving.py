@@ -92,6 +92,7 @@ class _Desk:
     async def propose(self, call: web.Call) -> web.Reply:
         body: NewProposal = call.body
         change = approvals.canonical(body.change).encode()
+        self.approved.spare(body.kind, change, call.arrival.network)
         command = approvals.Propose(
             call.client.id, body.kind, change, reason_of(call), body.is_emergency
         )
@@ -137,6 +138,10 @@ class _Desk:
 
     async def approve(self, call: web.Call) -> web.Reply:
         number = ids.parse(Prefix.APPROVAL, call.path["approval_id"], field="approval_id")
+        approval = self.approved.register.get(number)
+        if approval is not None:
+            change = approvals.proposed_change(approval)
+            self.approved.spare(approval.kind, change, call.arrival.network)
         read = read_assertion(call.body.credential)
         signature = approvals.Signature(
             read.credential, read.authenticator_data, read.client_data, read.signature
@@ -214,6 +219,7 @@ def _proposals(desk: _Desk) -> tuple[web.Operation, ...]:
                 _errors.NoEmergency,
                 _errors.SelfServed,
                 *_OF_CHANGES,
+                *desk.approved.refusals,
                 web.errors.ReferenceUnfit,
                 *web.SUBMIT_REFUSALS,
             ),
@@ -305,6 +311,7 @@ def _decisions(desk: _Desk) -> tuple[web.Operation, ...]:
                 AssertionInvalid,
                 GateShut,
                 *_OF_CHANGES,
+                *desk.approved.refusals,
                 *web.SUBMIT_REFUSALS,
             ),
         ),

@@ -25,7 +25,7 @@ from scudo.kernel import SECOND_US, Prefix, Refusal, ids
 _TOLD_US: Final = SECOND_US
 _TOLD_MAX: Final = 10_000
 #: Scopes of what moves money.
-_MOVING: Final = frozenset({"payments:write", "journals:write"})
+_MOVING: Final = frozenset({"payments:write", "payments:refund", "journals:write"})
 
 
 class Edge:

@@ -48,7 +48,7 @@ class Role(StrEnum):
 #: does not change, or let others change, what controls it.
 CONFLICTS: Final = tuple(
     (moving, controlling)
-    for moving in ("payments:write", "journals:write")
+    for moving in ("payments:write", "payments:refund", "journals:write")
     for controlling in (
         "operators:write",
         "clients:write",

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from psycopg import Connection
 
-from scudo.fabric import Answer, Command, Entry, Reference, Register
+from scudo.fabric import Answer, Command, Entry, Reference, Register, stored_records
 from scudo.governance import approvals
 from scudo.identity.operators import events
 from scudo.identity.operators.commands import Handler, telling
@@ -27,6 +28,7 @@ from scudo.identity.operators.permissions import Rule
 from scudo.identity.operators.staff import Staff
 from scudo.kernel import Prefix, ids, rfc3339
 
+KIND: Final = 123
 #: A review is to be finished within so long; what was done by breaking the glass, sooner.
 DUE_US: Final = 14 * 24 * HOUR_US
 REPORT_DUE_US: Final = 72 * HOUR_US
@@ -69,7 +71,7 @@ class Reviews:
     def __init__(self, staff: Staff) -> None:
         """Review these operators."""
         self._staff = staff
-        self.register: Register[Review] = Register(123, Review, resident=True)
+        self.register: Register[Review] = Register(KIND, Review, resident=True)
         self.handlers: Mapping[type[Command], Handler] = {
             OpenReview: telling(self._open),
             AnswerReview: telling(self._answer),
@@ -88,10 +90,22 @@ class Reviews:
 
     def due(self, now: int) -> Command | None:
         """The next review that is overdue untold."""
-        for number, review in self.register.items():
-            if review.due_at <= now and review.is_open and not review.is_escalated:
+        for number in self.overdue(now):
+            review = self.register.get(number)
+            if review is not None and not review.is_escalated:
                 return EscalateReview(number)
         return None
+
+    def overdue(self, now: int) -> list[int]:
+        """Reviews that lack answers after their day; `now` is in microseconds."""
+        reviews = self.register.items()
+        return [number for number, each in reviews if each.due_at <= now and each.is_open]
+
+    @staticmethod
+    def stored(connection: Connection[Any]) -> list[Review]:
+        """All reviews as they are stored, for who looks from outside."""
+        register = Register(KIND, Review, resident=True)
+        return [review for _, review in stored_records(connection, register)]
 
     def report(self, entry: Entry, operator: int, cause: str) -> None:
         """Have what an operator holds looked at soon, because of something they did."""

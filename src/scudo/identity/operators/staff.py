@@ -44,6 +44,9 @@ _NOBODYS_KEY: Final = encode_cbor(
     }
 )
 
+_USUAL: Final = Circumstances()
+_TWO: Final = 2
+
 
 class Staff:
     """All operators, in memory; it also answers what approvals ask about people.
@@ -186,6 +189,24 @@ class Staff:
         if self.permissions.allows(operator.roles(now), act, circumstances):
             return
         raise self.refusal(operator, act, now)
+
+    def could_decide(self, kind: str) -> bool:
+        """Whether two operators hold roles by which one proposes a kind and the other approves it.
+
+        Whoever is suspended counts too: they are enrolled, and a suspension takes no role.
+        """
+        able = {
+            number: operator.held()
+            for number, operator in self.register.items()
+            if len(operator.keys) >= PASSKEYS_NEEDED and operator.grants
+        }
+        if len(able) < _TWO:
+            return False
+        proposers, approvers = (
+            {n for n, held in able.items() if self.permissions.allows(held, act, _USUAL)}
+            for act in (f"propose_{kind}", f"approve_{kind}")
+        )
+        return bool(proposers and approvers) and len(proposers | approvers) >= _TWO
 
     def refusal(self, operator: Operator, act: str, now: int) -> web.WebRefusal:
         """Why an operator may not do an act."""

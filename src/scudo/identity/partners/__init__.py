@@ -16,6 +16,8 @@ from scudo.identity.partners.commands import (
     SuspendPartner,
 )
 from scudo.identity.partners.granting import TokenDesk
+from scudo.identity.partners.kinds import PartnerChanges
+from scudo.identity.partners.logic import widens
 from scudo.identity.partners.model import (
     PARTNER_SCOPES,
     SKEW_US,
@@ -39,6 +41,7 @@ __all__ = [
     "Limits",
     "Note",
     "Partner",
+    "PartnerChanges",
     "Partners",
     "RegisterPartner",
     "RetirePartnerCertificate",
@@ -50,4 +53,5 @@ __all__ = [
     "events",
     "keys",
     "routes",
+    "widens",
 ]

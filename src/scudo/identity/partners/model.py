@@ -42,7 +42,7 @@ class Environment(StrEnum):
 
 
 class Tier(StrEnum):
-    """How much a partner may ask; the numbers are in `interfaces/http/limits.toml`."""
+    """How much a partner may ask; the numbers are limits of the edge."""
 
     TRIAL = "trial"
     STANDARD = "standard"

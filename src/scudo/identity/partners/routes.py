@@ -1,15 +1,13 @@
 """HTTP operations of partners: their records, and the token endpoint."""
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from scudo.fabric import find_record, web
+from scudo.governance import approvals
 from scudo.identity.errors import CustomerNotFound
 from scudo.identity.partners import errors
 from scudo.identity.partners.commands import (
-    AddPartnerCertificate,
-    AddPartnerKey,
     CertificateBody,
     ChangePartnerLimits,
     PartnerBody,
@@ -19,14 +17,9 @@ from scudo.identity.partners.commands import (
     SuspendPartner,
 )
 from scudo.identity.partners.granting import AccessToken, TokenDesk, TokenRequest
-from scudo.identity.partners.keys import demand_name, demand_thumbprint, read_public
-from scudo.identity.partners.model import (
-    PARTNER_SCOPES,
-    Environment,
-    Kid,
-    Limits,
-    Tier,
-)
+from scudo.identity.partners.kinds import certificate_command, key_command
+from scudo.identity.partners.logic import canonical_limits
+from scudo.identity.partners.model import Environment, Kid, Limits
 from scudo.identity.partners.wire import (
     NewCertificate,
     NewKey,
@@ -40,7 +33,7 @@ from scudo.identity.partners.wire import (
     view_of,
 )
 from scudo.identity.queries import find_customer
-from scudo.kernel import DAY_US, SECOND_US, Prefix, Refusal, ids
+from scudo.kernel import SECOND_US, Prefix, Refusal, ids
 
 _TAG: Final = "partners"
 _CURSOR: Final = "p"
@@ -48,6 +41,8 @@ _CURSOR: Final = "p"
 TOKEN_REQUESTS_PER_S: Final = 50
 
 _Refusals = tuple[type[Refusal], ...]
+#: Of what widens a partner's reach, once there are two people to decide on it.
+_BY_TWO: Final[_Refusals] = (approvals.errors.SecondPersonNeeded,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +74,13 @@ class _Desk:
 
     async def add_key(self, call: web.Call) -> web.Reply:
         body: NewKey = call.body
-        number, key = _partner(call), body.key
-        algorithm, public = read_public(kty=key.kty, crv=key.crv, x=key.x, y=key.y)
-        start = 0
-        if body.starts_in_s:
-            start = self.tokens.doorkeeper.clock() + body.starts_in_s * SECOND_US
-        command = AddPartnerKey(number, key.kid, algorithm, public, start, body.valid_days * DAY_US)
+        command = key_command(
+            _partner(call),
+            body.key,
+            valid_days=body.valid_days,
+            starts_in_s=body.starts_in_s,
+            now=self.tokens.doorkeeper.clock(),
+        )
         return await web.submitted(self.submit, command, call)
 
     async def retire_key(self, call: web.Call) -> web.Reply:
@@ -94,18 +90,9 @@ class _Desk:
 
     async def add_certificate(self, call: web.Call) -> web.Reply:
         body: NewCertificate = call.body
-        number = _partner(call)
-        if bool(body.thumbprint) == bool(body.subject or body.issuer):
-            message = "a certificate is told by its thumbprint, or by subject and issuer"
-            raise errors.CertificateUnfit(message)
-        if body.thumbprint:
-            demand_thumbprint(body.thumbprint)
-            command = AddPartnerCertificate(number, body.thumbprint, "", "")
-        else:
-            subject = demand_name(body.subject, field="subject")
-            command = AddPartnerCertificate(
-                number, "", subject, demand_name(body.issuer, field="issuer")
-            )
+        command = certificate_command(
+            _partner(call), thumbprint=body.thumbprint, subject=body.subject, issuer=body.issuer
+        )
         return await web.submitted(self.submit, command, call)
 
     async def retire_certificate(self, call: web.Call) -> web.Reply:
@@ -156,24 +143,16 @@ def _limits(call: web.Call, body: NewPartner | NewLimits) -> Limits:
 
     Raises:
         PartnerScopeUnknown: for a scope that no partner may have.
-        ScopeMissing: for one that the asker lacks.
+        ScopeMissing: for one that the asker lacks. Operators have no scopes; what they give is
+            nothing until two of them have approved a credential.
         NetworkUnfit: for an entry that is not a network.
     """
-    wanted = sorted(set(body.scopes))
-    unknown = [scope for scope in wanted if scope not in PARTNER_SCOPES]
-    if unknown:
-        message = f"there is no scope {unknown[0][:64]} for partners"
-        raise errors.PartnerScopeUnknown(message, field="scopes")
-    beyond = [scope for scope in wanted if scope not in call.client.scopes]
-    if beyond:
+    limits = canonical_limits(body)
+    beyond = [scope for scope in limits.scopes if scope not in call.client.scopes]
+    if beyond and call.client.kind is not web.PrincipalKind.OPERATOR:
         message = f"a client may not give the scope {beyond[0]}, which it lacks"
         raise web.errors.ScopeMissing(message, field="scopes")
-    try:
-        networks = sorted({str(ipaddress.ip_network(text)) for text in body.networks})
-    except ValueError as error:
-        message = "this is not a list of networks"
-        raise errors.NetworkUnfit(message, field="networks") from error
-    return Limits(Tier(body.tier), tuple(wanted), tuple(networks), body.must_sign)
+    return limits
 
 
 def operations(
@@ -276,7 +255,7 @@ def _record_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             method="PUT",
             path="/v1/partners/{partner_id}/limits",
             name="change_partner_limits",
-            summary="Change what a partner may",
+            summary="Narrow what a partner may; two people widen it (set_partner_limits)",
             tag=_TAG,
             scope="partners:write",
             is_bank_wide=True,
@@ -284,7 +263,12 @@ def _record_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             answers={200: PartnerBody},
             body=NewLimits,
             path_types={"partner_id": PartnerIdText},
-            refusals=(ids.IdMalformed, errors.PartnerNotFound, *given),
+            refusals=(
+                ids.IdMalformed,
+                *_BY_TWO,
+                errors.PartnerNotFound,
+                *given,
+            ),
         ),
     )
 
@@ -302,11 +286,11 @@ def _suspensions(desk: _Desk) -> tuple[web.Operation, ...]:
             handler=handler,
             answers={200: PartnerBody},
             path_types={"partner_id": PartnerIdText},
-            refusals=(ids.IdMalformed, errors.PartnerNotFound, *web.SUBMIT_REFUSALS),
+            refusals=(ids.IdMalformed, errors.PartnerNotFound, *needed, *web.SUBMIT_REFUSALS),
         )
-        for act, summary, handler in (
-            ("suspend", "Let a partner in no more, at once", desk.suspend),
-            ("resume", "Let a suspended partner in again", desk.resume),
+        for act, summary, handler, needed in (
+            ("suspend", "Let a partner in no more, at once", desk.suspend, ()),
+            ("resume", "Let a suspended partner in again", desk.resume, _BY_TWO),
         )
     )
 
@@ -326,7 +310,13 @@ def _key_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             answers={200: PartnerBody},
             body=NewKey,
             path_types={"partner_id": PartnerIdText},
-            refusals=(errors.KeyUnfit, errors.KeyNameTaken, errors.CredentialsTooMany, *own),
+            refusals=(
+                errors.KeyUnfit,
+                errors.KeyNameTaken,
+                errors.CredentialsTooMany,
+                *_BY_TWO,
+                *own,
+            ),
         ),
         web.Operation(
             method="POST",
@@ -360,7 +350,7 @@ def _certificate_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             answers={201: CertificateBody},
             body=NewCertificate,
             path_types={"partner_id": PartnerIdText},
-            refusals=(errors.CertificateUnfit, errors.CredentialsTooMany, *own),
+            refusals=(errors.CertificateUnfit, errors.CredentialsTooMany, *_BY_TWO, *own),
         ),
         web.Operation(
             method="DELETE",

@@ -48,7 +48,7 @@ class AskVault(Protocol):
         """
 
 
-class _WithFacts(Protocol):
+class WithFacts(Protocol):
     """An answer that leaves facts."""
 
     @property
@@ -56,7 +56,7 @@ class _WithFacts(Protocol):
         """To be recorded before the rest is shown."""
 
 
-_R = TypeVar("_R", bound=_WithFacts)
+_R = TypeVar("_R", bound=WithFacts)
 
 
 @dataclass(frozen=True, slots=True)

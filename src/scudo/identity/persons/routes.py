@@ -4,6 +4,7 @@ Whatever is read stands in the log before it is shown: who read what of whom, wh
 from where. A read that is refused stands there too.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -11,7 +12,7 @@ import msgspec
 
 from scudo import vault
 from scudo.fabric import Answer, BankUnavailable, Command, Tokens, web
-from scudo.governance import Recorder
+from scudo.governance import Act, Recorder, retention
 from scudo.identity.errors import CustomerNotFound
 from scudo.identity.persons.commands import RecordCardKept, RecordPersonErased, RecordPersonKept
 from scudo.identity.persons.reading import (
@@ -157,12 +158,18 @@ class CardView(msgspec.Struct, frozen=True):
     last_four: str
 
 
+#: Customers of whom nothing may be erased now.
+Held = Callable[[], frozenset[int]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Desk:
     submit: web.Submit
     reads: web.Reads
     ask: AskVault
+    record: Recorder
     recorded: RecordedReads
+    held: Held
 
     async def put_person(self, call: web.Call) -> web.Reply:
         customer = await self._customer_of(call)
@@ -193,6 +200,11 @@ class _Desk:
     async def erase_person(self, call: web.Call) -> web.Reply:
         reason = web.demand_reference(call.query.reason, field="reason")
         customer = await self._customer_of(call)
+        # Last before the vault is asked: a hold that was placed until now holds.
+        if customer in self.held():
+            refusal = retention.errors.LegalHoldInForce("a legal hold is on this customer")
+            await self._tell_refused(refusal, customer, call)
+            raise refusal
         erased = await self.ask(vault.ErasePerson(customer, actor_of(call), reason))
         await self._tell(RecordPersonErased(customer, erased.at, reason), call)
         shown = ids.show(Prefix.CUSTOMER, customer)
@@ -218,6 +230,19 @@ class _Desk:
         shown = await self.recorded.read(vault.ShowCard(number, why, owner), call)
         reference = ids.show(Prefix.CARD_REFERENCE, number)
         return web.Reply(200, CardView(reference, shown.first_six, shown.last_four))
+
+    async def _tell_refused(self, refusal: Refusal, customer: int, call: web.Call) -> None:
+        act = Act(
+            call.client.id,
+            call.client.kind,
+            "persons.erase",
+            ids.show(Prefix.CUSTOMER, customer),
+            customer,
+            refusal.code,
+            call.query.reason,
+            trace=call.trace_id,
+        )
+        await self.record([act])
 
     # ---- what they have in common
 
@@ -255,7 +280,13 @@ _PATH: Final = {"customer_id": CustomerIdText}
 
 
 def operations(
-    *, submit: web.Submit, reads: web.Reads, ask: AskVault, record: Recorder, tokens: Tokens
+    *,
+    submit: web.Submit,
+    reads: web.Reads,
+    ask: AskVault,
+    record: Recorder,
+    tokens: Tokens,
+    held: Held,
 ) -> tuple[web.Operation, ...]:
     """List the operations on persons and cards.
 
@@ -265,8 +296,9 @@ def operations(
         ask: asks the vault.
         record: has acts in the log before it returns.
         tokens: makes the token of where a request came from.
+        held: customers on whom a legal hold is.
     """
-    desk = _Desk(submit, reads, ask, RecordedReads(ask, record, tokens))
+    desk = _Desk(submit, reads, ask, record, RecordedReads(ask, record, tokens), held)
     return (*_person_operations(desk), *_card_operations(desk))
 
 
@@ -332,7 +364,12 @@ def _person_operations(desk: _Desk) -> tuple[web.Operation, ...]:
             answers={200: Erasure},
             path_types=_PATH,
             query=Erasing,
-            refusals=(*_OF_CUSTOMER, vault.errors.ErasureNotExported, *common),
+            refusals=(
+                *_OF_CUSTOMER,
+                vault.errors.ErasureNotExported,
+                retention.errors.LegalHoldInForce,
+                *common,
+            ),
         ),
     )
 

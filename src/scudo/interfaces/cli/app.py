@@ -9,6 +9,7 @@ import typer
 
 from scudo.interfaces.cli.operator_app import operator
 from scudo.interfaces.cli.options import Json
+from scudo.interfaces.cli.retention_app import retention
 from scudo.interfaces.cli.vault_app import vault
 
 _EPILOG: Final = (
@@ -32,6 +33,8 @@ app: Final = typer.Typer(
 app.add_typer(vault, name="vault")
 
 app.add_typer(operator, name="operator")
+
+app.add_typer(retention, name="retention")
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ from psycopg.rows import TupleRow
 from rich.markup import escape
 
 from scudo.bootstrap import now_us
-from scudo.fabric import ServerTls, TlsFiles, TlsUnfit, postgres
+from scudo.fabric import ALARM_BEFORE_US, ServerTls, TlsFiles, TlsUnfit, postgres
 from scudo.fabric import doctor as physician
 from scudo.governance import find_leaks
-from scudo.interfaces.cli import keeping
+from scudo.interfaces.cli import keeping, overlooking
 from scudo.interfaces.cli.installing import Settings, holds_bank, settings_now, token_path
 from scudo.interfaces.cli.terminal import NOT_OK, OK, Terminal
 from scudo.kernel import rfc3339
@@ -73,6 +73,7 @@ def doctor(*, wants_upgrade: bool, is_json: bool) -> int:
                 findings += physician.diagnose(connection, examination=examination)
                 if holds_bank(connection):
                     findings.append(_leaks(connection))
+                    findings += overlooking.findings(connection, settings, now=now_us())
     for finding in findings:
         _say(terminal, finding)
     examined = Examined(physician.is_fit(findings), tuple(findings))
@@ -138,6 +139,21 @@ def _certificate(settings: Settings) -> Iterator[physician.Finding]:
         wanted="readable, of its key, and good for two weeks or more",
         next_step="Renew the files; a server that runs reads them again by itself.",
     )
+    if settings.client_ca is not None:
+        try:
+            ends = files.authorities_end()
+        except TlsUnfit as unfit:
+            ends, found = 0, unfit.message
+        else:
+            found = "there is none" if ends is None else f"the first ends {rfc3339(ends)}"
+        yield physician.Finding(
+            name="client_authorities",
+            ok=ends is not None and ends - now_us() > ALARM_BEFORE_US,
+            is_vital=False,
+            found=found,
+            wanted="CAs that can be read, all good for two weeks or more",
+            next_step="Put the next CA beside the one that ends, and have clients renewed by it.",
+        )
 
 
 def _transport(connection: psycopg.Connection[tuple[object, ...]]) -> physician.Finding:

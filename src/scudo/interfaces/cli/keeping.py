@@ -31,11 +31,11 @@ _TOKENS_ANEW: Final = (
     " when it comes again with the same Idempotency-Key (refused, nothing moves twice)."
     " Do it when the key may be known to somebody, at a quiet hour."
 )
-#: Shares and their threshold; none in development mode.
-Split = tuple[int, int] | None
+#: Shares and their threshold, the URI of a PKCS#11 token, or none in development mode.
+Wanted = tuple[int, int] | str | None
 
 
-def init(wanted: Split, *, is_agreed: bool, is_json: bool) -> int:
+def init(wanted: Wanted, *, is_agreed: bool, is_json: bool) -> int:
     """Make the root of a vault that has none; one that does not run is started for it.
 
     Raises:
@@ -49,7 +49,7 @@ def init(wanted: Split, *, is_agreed: bool, is_json: bool) -> int:
         return _put_root(terminal, client, wanted, is_agreed=is_agreed)
 
 
-def rotate_root(wanted: Split, *, is_agreed: bool, is_json: bool) -> int:
+def rotate_root(wanted: Wanted, *, is_agreed: bool, is_json: bool) -> int:
     """Put a new root in the place of the old one."""
     terminal, settings = Terminal(is_json=is_json), settings_now()
     with _asked(settings) as client:
@@ -57,7 +57,7 @@ def rotate_root(wanted: Split, *, is_agreed: bool, is_json: bool) -> int:
 
 
 def _put_root(
-    terminal: Terminal, client: vault.VaultClient, wanted: Split, *, is_agreed: bool
+    terminal: Terminal, client: vault.VaultClient, wanted: Wanted, *, is_agreed: bool
 ) -> int:
     """Prepare a root, show its shares, and use it once they are in people's hands."""
     if wanted is None:
@@ -66,6 +66,8 @@ def _put_root(
         warn_of_development(terminal)
         terminal.give({"shares": [], "threshold": 0, "development": True})
         return OK
+    if isinstance(wanted, str):
+        return _put_root_in_token(terminal, client, wanted)
     shares, threshold = wanted
     made = client.ask(vault.PrepareRoot(shares, threshold))
     for number, share in enumerate(made.shares, start=1):
@@ -79,6 +81,52 @@ def _put_root(
         return NOT_OK
     client.ask(vault.CommitRoot())
     terminal.aside.print("The new root key is in use.")
+    return OK
+
+
+def _put_root_in_token(terminal: Terminal, client: vault.VaultClient, text: str) -> int:
+    """Make a root in a token, and use it: nobody has anything to write down."""
+    uri = vault.HsmUri.parse(text)
+    pin = vault.read_pin(uri.pin_source) if uri.pin_source else _secret("PIN: ")
+    if pin is None:
+        return INTERRUPTED
+    made = client.ask(vault.PrepareHsmRoot(text, pin))
+    client.ask(vault.CommitRoot())
+    terminal.say(f"The root key was made in {escape(made.hsm)} and is in use. It never leaves it.")
+    terminal.say("Have the token's keys copied to a second token, as its maker describes.")
+    terminal.give({"shares": [], "threshold": 0, "development": False, "hsm": made.hsm})
+    return OK
+
+
+def _secret(prompt: str) -> str | None:
+    """Ask for a share or a PIN; none if there is to be no answer.
+
+    It is never an argument: those are seen by every process of the machine.
+    """
+    try:
+        read = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline()
+    except (KeyboardInterrupt, EOFError):
+        return None
+    return read.strip()
+
+
+def rotate_search(*, is_json: bool) -> int:
+    """Make a new key of look-ups."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with _asked(settings) as client:
+        made = client.ask(vault.RotateSearch())
+    terminal.say(f"Search key {made.search} is in use; what is kept is hashed anew by and by.")
+    terminal.give(made)
+    return OK
+
+
+def rotate_seal(*, is_json: bool) -> int:
+    """Seal the operational keys by a new key of their token."""
+    terminal, settings = Terminal(is_json=is_json), settings_now()
+    with _asked(settings) as client:
+        client.ask(vault.RotateOperational("seal"))
+    terminal.say("The operational keys are sealed by a new key of their token.")
+    terminal.give({"sealed": True})
     return OK
 
 
@@ -156,16 +204,17 @@ def serve(hop: Mapping[str, str]) -> int:
 
 
 def unseal(keeper: str | None, *, is_json: bool) -> int:
-    """Enter one share."""
+    """Enter one share, or the PIN of the token that has the root."""
     terminal, settings = Terminal(is_json=is_json), settings_now()
     name = keeper or os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
     with _asked(settings) as client:
-        try:
-            # Never an argument: those are seen by every process of the machine.
-            share = getpass.getpass("Share: ") if sys.stdin.isatty() else sys.stdin.readline()
-        except (KeyboardInterrupt, EOFError):
+        by_pin = client.ask(vault.Status()).root_kind == "hsm"
+        entered = _secret("PIN: " if by_pin else "Share: ")
+        if entered is None:
             return INTERRUPTED
-        progress = client.ask(vault.Unseal(share.strip(), name.lower()))
+        progress = client.ask(
+            vault.UnsealByPin(entered) if by_pin else vault.Unseal(entered, name.lower())
+        )
     if progress.is_open:
         terminal.say("The vault is open.")
     else:
@@ -195,6 +244,11 @@ def status(*, is_json: bool) -> int:
         terminal.say(f"[bold]Shares[/]    {found.shares_entered} of {found.shares_needed} entered")
     if found.unit:
         terminal.say(f"[bold]Unit key[/]  {found.unit}, {found.keys_left:,} keys under older ones")
+    if found.search:
+        left = f"{found.hashes_left:,} look-ups under older ones"
+        terminal.say(f"[bold]Search[/]    key {found.search}, {left}")
+    if found.hsm:
+        terminal.say(f"[bold]Root[/]      {escape(found.hsm)}")
     if found.is_development:
         warn_of_development(terminal)
     terminal.give(msgspec.to_builtins(found))

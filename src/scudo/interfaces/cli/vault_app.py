@@ -8,6 +8,14 @@ import typer
 
 from scudo.interfaces.cli.options import Json
 
+Root = Annotated[
+    str | None,
+    typer.Option(
+        "--root",
+        help="No shares: the root key is made in this PKCS#11 token, as pkcs11:token=bank.",
+    ),
+]
+
 vault: Final = typer.Typer(
     help="Keys, personal data and card numbers, in a process of their own.",
     no_args_is_help=True,
@@ -23,6 +31,7 @@ def vault_init(
     development: Annotated[
         bool, typer.Option("--development", help="No shares: the root key lies in a file.")
     ] = False,
+    root: Root = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask whether the shares are written down.")
     ] = False,
@@ -37,11 +46,13 @@ def vault_init(
     \b
     Examples:
       scudo vault init --shares 5 --threshold 3
+      scudo vault init --root 'pkcs11:token=bank'      (asks for the PIN)
+      scudo vault init --root 'pkcs11:token=bank?pin-source=/run/pin'
       scudo vault init --development      (never with real people's data)
     """  # noqa: D301 - a line continuation that is shown
     from scudo.interfaces.cli import keeping  # noqa: PLC0415 - late: `--help` must not load the bank
 
-    wanted = None if development else (shares, threshold)
+    wanted = None if development else root or (shares, threshold)
     sys.exit(keeping.init(wanted, is_agreed=yes, is_json=json))
 
 
@@ -50,6 +61,7 @@ def vault_rotate_root(
     *,
     shares: Annotated[int, typer.Option(help="How many shares the new root key has.")] = 5,
     threshold: Annotated[int, typer.Option(help="How many of them open the vault.")] = 3,
+    root: Root = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask whether the shares are written down.")
     ] = False,
@@ -57,16 +69,17 @@ def vault_rotate_root(
 ) -> None:
     """Put a new root key in the place of the old one, and show its shares, once.
 
-    Nothing that is stored is written anew, and nobody waits. The old shares still open older
-    backups; keep them as long as those.
+    Nothing that is stored is written anew, and nobody waits. The old shares, or the old key in
+    its token, still open older backups; keep them as long as those.
 
     \b
     Examples:
       scudo vault rotate-root --shares 5 --threshold 3
+      scudo vault rotate-root --root 'pkcs11:token=bank'
     """  # noqa: D301 - a line continuation that is shown
     from scudo.interfaces.cli import keeping  # noqa: PLC0415 - late: `--help` must not load the bank
 
-    sys.exit(keeping.rotate_root((shares, threshold), is_agreed=yes, is_json=json))
+    sys.exit(keeping.rotate_root(root or (shares, threshold), is_agreed=yes, is_json=json))
 
 
 @vault.command(name="rotate-unit")
@@ -80,6 +93,37 @@ def vault_rotate_unit(*, json: Json = False) -> None:
     from scudo.interfaces.cli import keeping  # noqa: PLC0415 - late: `--help` must not load the bank
 
     sys.exit(keeping.rotate_unit(is_json=json))
+
+
+@vault.command(name="rotate-search")
+def vault_rotate_search(*, json: Json = False) -> None:
+    """Make a new key that values are hashed under to be looked up by.
+
+    Nobody waits: values are looked up under both keys while what is kept is hashed anew; then
+    the old key is destroyed. `scudo vault status` says how much is left.
+
+    \b
+    Examples:
+      scudo vault rotate-search
+    """  # noqa: D301 - a line continuation that is shown
+    from scudo.interfaces.cli import keeping  # noqa: PLC0415 - late: `--help` must not load the bank
+
+    sys.exit(keeping.rotate_search(is_json=json))
+
+
+@vault.command(name="rotate-seal")
+def vault_rotate_seal(*, json: Json = False) -> None:
+    """Seal the operational keys by a new key of their token (SCUDO_VAULT_SEALED_BY).
+
+    The old key stays in the token for older backups; destroy it there when these are gone.
+
+    \b
+    Examples:
+      scudo vault rotate-seal
+    """  # noqa: D301 - a line continuation that is shown
+    from scudo.interfaces.cli import keeping  # noqa: PLC0415 - late: `--help` must not load the bank
+
+    sys.exit(keeping.rotate_seal(is_json=json))
 
 
 @vault.command(name="rotate-signing")
@@ -161,9 +205,9 @@ def vault_unseal(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Enter one share of the root key; it is asked for and not shown.
+    """Enter one share of the root key, or its token's PIN; it is asked for and not shown.
 
-    Every keeper does this once, within fifteen minutes of the first.
+    Every keeper enters a share once, within fifteen minutes of the first.
 
     \b
     Examples:

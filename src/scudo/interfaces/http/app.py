@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from scudo.fabric import web
+from scudo.governance import edge_limits
 from scudo.interfaces.http import reading
 from scudo.interfaces.http.filters import RequestFilter
 from scudo.interfaces.http.hardening import ALWAYS, always
@@ -73,6 +74,7 @@ class Application:
         registry: CollectorRegistry,
         trail: Trail | None = None,
         signatures: SignatureCheck | None = None,
+        rules: Callable[[], edge_limits.EdgeRules] | None = None,
     ) -> None:
         """Serve the operations.
 
@@ -85,6 +87,7 @@ class Application:
             registry: requests are counted in it.
             trail: keeps some of the requests.
             signatures: looks at those of orders; None: nobody must sign.
+            rules: what holds at the edge now; None: always those of the limits.
 
         Raises:
             ValueError: if a rule of the edge cannot be used.
@@ -96,6 +99,8 @@ class Application:
         self._signatures = signatures
         self._rates = Rates(limits)
         self._filter = RequestFilter(limits.rules.filters)
+        self._holding = limits.rules
+        self._rules = rules or (lambda: limits.rules)
         self._under_way = 0
         self._under_way_max = limits.under_way_max
         self._metrics = RequestMetrics(
@@ -120,6 +125,8 @@ class Application:
         call: web.Call | None = None
         method: str = scope["method"]
         try:
+            if (holding := self._rules()) is not self._holding:
+                self._adopt(holding)
             self._filter.demand_harmless(scope)
             if method == "OPTIONS":
                 status, body = 204, b""
@@ -150,6 +157,12 @@ class Application:
         if call is not None and self._trail is not None and self._trailed[index]:
             operation = self.router.routes[index].operation
             self._trail.take(operation, call, status=status, answer=body, elapsed_ns=elapsed_ns)
+
+    def _adopt(self, rules: edge_limits.EdgeRules) -> None:
+        """Go by rules that two people have set, or that hold again, from this request on."""
+        self._holding = rules
+        self._filter.adopt(rules.filters)
+        self._rates.adopt(rules, now_ns=perf_counter_ns())
 
     def _tell_refused_order(self, refusal: Refusal, index: int, trace_id: str) -> None:
         """Leave a trace of an order that did not reach the log, where refusals are events.

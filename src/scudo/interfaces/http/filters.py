@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from scudo.fabric import web
-from scudo.interfaces.http.limits import Filters
+from scudo.governance import edge_limits
 
 _ADDRESSES_MAX: Final = 65_536
 
@@ -43,13 +43,21 @@ class RequestFilter:
         refused: how many requests each rule refused.
     """
 
-    def __init__(self, filters: Filters) -> None:
+    def __init__(self, filters: edge_limits.Filters) -> None:
         """Filter by these rules.
 
         Raises:
             ValueError: if an entry of the deny-list is not a network.
         """
         self.refused: Counter[str] = Counter()
+        self.adopt(filters)
+
+    def adopt(self, filters: edge_limits.Filters) -> None:
+        """Filter by other rules from now on; what was counted stays.
+
+        Raises:
+            ValueError: if an entry of the deny-list is not a network.
+        """
         self._filters = filters
         networks = tuple(ipaddress.ip_network(text) for text in filters.denied_networks)
 

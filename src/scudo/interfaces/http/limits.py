@@ -1,75 +1,15 @@
 """How much is accepted: rates per client, requests under way, bytes, seconds."""
 
-import functools
 import ipaddress
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Final
-
-import msgspec
+from typing import Final
 
 from scudo.fabric import web
+from scudo.governance import edge_limits
 
 _SECOND_NS: Final = 1_000_000_000
 #: Clients whose rates are remembered; beyond, those that have their whole allowance are let go.
 _CLIENTS_MAX: Final = 100_000
-_SHIPPED: Final = Path(__file__).with_name("limits.toml")
-
-_Rate = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-_Bytes = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-
-
-class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much a partner of a tier may ask.
-
-    Attributes:
-        operations: narrower rates by the operation's name.
-    """
-
-    reads_per_s: _Rate
-    moves_per_s: _Rate
-    burst_s: Annotated[int, msgspec.Meta(ge=1, le=60)]
-    operations: Mapping[str, _Rate] = msgspec.field(default_factory=dict)
-
-
-class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is refused before anything of a request is believed.
-
-    Attributes:
-        denied_networks: as `ipaddress` reads them.
-        headers_max: lines of headers.
-        header_bytes_max: of one header's value.
-    """
-
-    denied_networks: tuple[str, ...] = ()
-    headers_max: _Bytes = 64
-    header_bytes_max: _Bytes = 8_192
-    path_bytes_max: _Bytes = 1_024
-    query_bytes_max: _Bytes = 4_096
-
-
-class EdgeRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file of limits says."""
-
-    tiers: Mapping[str, Tier]
-    filters: Filters
-
-
-def read_rules(text: str) -> EdgeRules:
-    """Read rules of the edge from TOML.
-
-    Raises:
-        ValueError: if it is no TOML, or says something that is not known (`msgspec` names it).
-    """
-    return msgspec.convert(tomllib.loads(text), EdgeRules)
-
-
-@functools.cache
-def shipped_rules() -> EdgeRules:
-    """Read the rules that come with the package."""
-    return read_rules(_SHIPPED.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +25,7 @@ class Limits:
         request_s: within it a request must have arrived whole.
         keep_alive_s: how long an idle connection is kept.
         drain_s: how long requests under way are waited for at the end.
-        rules: tiers and filters.
+        rules: tiers, networks and filters, until others are set.
     """
 
     reads_per_s: int = 20_000
@@ -96,7 +36,7 @@ class Limits:
     request_s: int = 10
     keep_alive_s: int = 75
     drain_s: int = 10
-    rules: EdgeRules = field(default_factory=shipped_rules)
+    rules: edge_limits.EdgeRules = field(default_factory=edge_limits.shipped_rules)
 
 
 class RateLimit:
@@ -110,10 +50,26 @@ class RateLimit:
 
     def __init__(self, *, per_s: int, burst_s: int) -> None:
         """Allow `per_s` requests a second, and `burst_s` seconds' worth at once."""
-        self._interval_ns = _SECOND_NS // per_s
-        self._burst_ns = self._interval_ns * (per_s * burst_s - 1)
+        self._interval_ns, self._burst_ns = _intervals(per_s, burst_s)
         self._full_at: dict[object, int] = {}
         self._swept_ns = 0
+
+    def change(self, *, per_s: int, burst_s: int, now_ns: int) -> None:
+        """Allow another rate from now on.
+
+        What a client has taken stays taken, so that no change gives anybody a whole allowance
+        anew; it is never more than a whole allowance, so that nobody pays for an older rate.
+        """
+        interval_ns, burst_ns = _intervals(per_s, burst_s)
+        if (interval_ns, burst_ns) == (self._interval_ns, self._burst_ns):
+            return
+        whole_ns = burst_ns + interval_ns
+        self._full_at = {
+            who: now_ns + min((at - now_ns) * interval_ns // self._interval_ns, whole_ns)
+            for who, at in self._full_at.items()
+            if at > now_ns
+        }
+        self._interval_ns, self._burst_ns = interval_ns, burst_ns
 
     def take(self, client: object, *, now_ns: int) -> int:
         """Take one request of a client's allowance.
@@ -139,18 +95,23 @@ class Rates:
         """Begin with every allowance whole."""
         self._reads = RateLimit(per_s=limits.reads_per_s, burst_s=limits.burst_s)
         self._moves = RateLimit(per_s=limits.moves_per_s, burst_s=limits.burst_s)
-        self._tiers = {
-            name: (
-                RateLimit(per_s=tier.reads_per_s, burst_s=tier.burst_s),
-                RateLimit(per_s=tier.moves_per_s, burst_s=tier.burst_s),
-                {
-                    operation: RateLimit(per_s=per_s, burst_s=tier.burst_s)
-                    for operation, per_s in tier.operations.items()
-                },
-            )
-            for name, tier in limits.rules.tiers.items()
-        }
-        self._strangers: dict[str, RateLimit] = {}
+        self._rules = limits.rules
+        self._tiers = {name: _TierRates(tier) for name, tier in limits.rules.tiers.items()}
+        self._strangers: dict[str, tuple[str | None, RateLimit]] = {}
+
+    def adopt(self, rules: edge_limits.EdgeRules, *, now_ns: int) -> None:
+        """Go by other rules from now on; what was taken stays taken."""
+        self._rules = rules
+        for name, tier in rules.tiers.items():
+            known = self._tiers.get(name)
+            if known is None:
+                self._tiers[name] = _TierRates(tier)
+            else:
+                known.change(tier, now_ns=now_ns)
+        for called, limit in self._strangers.values():
+            if called is not None:
+                allowed = rules.networks[called]
+                limit.change(per_s=allowed.per_s, burst_s=allowed.burst_s, now_ns=now_ns)
 
     def take(self, client: web.Principal, operation: web.Operation, *, now_ns: int) -> int:
         """Take one request of a client's allowance; whole seconds to wait, 0 if it was there."""
@@ -158,20 +119,55 @@ class Rates:
         if not client.tier:
             limit = self._reads if is_read else self._moves
             return limit.take(client.sender, now_ns=now_ns)
-        reads, moves, narrower = self._tiers[client.tier]
-        own = narrower.get(operation.name)
+        tier = self._tiers[client.tier]
+        own = tier.narrower.get(operation.name)
         wait_s = 0 if own is None else own.take(client.id, now_ns=now_ns)
-        return wait_s or (reads if is_read else moves).take(client.id, now_ns=now_ns)
+        return wait_s or (tier.reads if is_read else tier.moves).take(client.id, now_ns=now_ns)
 
     def take_stranger(self, network: str, operation: web.Operation, *, now_ns: int) -> int:
         """Take one request of a network's allowance, where strangers may ask."""
-        if operation.network_per_s is None:
+        if operation.network_per_s is None and operation.network_limit is None:
             return 0
-        limit = self._strangers.get(operation.name)
-        if limit is None:
-            limit = RateLimit(per_s=operation.network_per_s, burst_s=2)
-            self._strangers[operation.name] = limit
-        return limit.take(network_of(network), now_ns=now_ns)
+        known = self._strangers.get(operation.name)
+        if known is None:
+            known = self._strangers[operation.name] = self._limit_of(operation)
+        return known[1].take(network_of(network), now_ns=now_ns)
+
+    def _limit_of(self, operation: web.Operation) -> tuple[str | None, RateLimit]:
+        if operation.network_per_s is not None:
+            return None, RateLimit(per_s=operation.network_per_s, burst_s=2)
+        assert operation.network_limit is not None, "seen by who asks"
+        allowed = self._rules.networks[operation.network_limit]
+        limit = RateLimit(per_s=allowed.per_s, burst_s=allowed.burst_s)
+        return operation.network_limit, limit
+
+
+class _TierRates:
+    """The allowances of one tier."""
+
+    def __init__(self, tier: edge_limits.Tier) -> None:
+        self.reads = RateLimit(per_s=tier.reads_per_s, burst_s=tier.burst_s)
+        self.moves = RateLimit(per_s=tier.moves_per_s, burst_s=tier.burst_s)
+        self.narrower: dict[str, RateLimit] = {}
+        self.change(tier, now_ns=0)
+
+    def change(self, tier: edge_limits.Tier, *, now_ns: int) -> None:
+        burst_s = tier.burst_s
+        self.reads.change(per_s=tier.reads_per_s, burst_s=burst_s, now_ns=now_ns)
+        self.moves.change(per_s=tier.moves_per_s, burst_s=burst_s, now_ns=now_ns)
+        for name, per_s in tier.operations.items():
+            if name in self.narrower:
+                self.narrower[name].change(per_s=per_s, burst_s=burst_s, now_ns=now_ns)
+            else:
+                self.narrower[name] = RateLimit(per_s=per_s, burst_s=burst_s)
+        for name in self.narrower.keys() - tier.operations.keys():
+            del self.narrower[name]
+
+
+def _intervals(per_s: int, burst_s: int) -> tuple[int, int]:
+    """Nanoseconds between two requests, and how far ahead of them one may be."""
+    interval_ns = _SECOND_NS // per_s
+    return interval_ns, interval_ns * (per_s * burst_s - 1)
 
 
 def network_of(address: str) -> str:

@@ -87,7 +87,7 @@ def refusals_of(operation: web.Operation) -> tuple[type[Refusal], ...]:
         own += [web.errors.IdempotencyKeyMalformed, InstantMalformed]
     if operation.moves_money:
         own += [web.errors.IdempotencyKeyMissing, *signatures.REFUSALS]
-    if operation.network_per_s is not None:
+    if operation.network_per_s is not None or operation.network_limit is not None:
         own.append(web.errors.RateLimited)
     return tuple(dict.fromkeys([*own, *operation.refusals, web.errors.Unforeseen]))
 

@@ -2,11 +2,17 @@
 
 from scudo.fabric import web
 from scudo.kernel import Refusal
-from scudo.ledger.routes.accounts import account_operations
+from scudo.ledger.routes.accounts import (
+    AccountView,
+    TransactionView,
+    account_operations,
+    account_view,
+    transaction_view,
+)
 from scudo.ledger.routes.journals import journal_operations
 from scudo.ledger.routes.mandates import mandate_operations
 
-__all__ = ["operations"]
+__all__ = ["AccountView", "TransactionView", "account_view", "operations", "transaction_view"]
 
 
 def operations(

@@ -167,7 +167,7 @@ class _Desk:
         return await web.submitted(self.submit, CloseAccount(number), call)
 
     async def get_account(self, call: web.Call) -> web.Reply:
-        return web.Reply(200, _view(await self._found(call)))
+        return web.Reply(200, account_view(await self._found(call)))
 
     async def get_balance(self, call: web.Call) -> web.Reply:
         return web.Reply(200, _balance(await self._found(call)))
@@ -184,7 +184,7 @@ class _Desk:
             accounts = await list_accounts(connection, owner=owner, after=after, limit=query.limit)
         is_full = len(accounts) == query.limit
         more = web.encode_cursor(_ACCOUNTS, accounts[-1].id) if is_full else None
-        return web.Reply(200, AccountPage(tuple(map(_view, accounts)), more))
+        return web.Reply(200, AccountPage(tuple(map(account_view, accounts)), more))
 
     async def list_transactions(self, call: web.Call) -> web.Reply:
         query: TransactionQuery = call.query
@@ -198,7 +198,7 @@ class _Desk:
             )
         is_full = len(entries) == query.limit
         more = web.encode_cursor(_ENTRIES, entries[-1].version) if is_full else None
-        return web.Reply(200, TransactionPage(tuple(map(_transaction, entries)), more))
+        return web.Reply(200, TransactionPage(tuple(map(transaction_view, entries)), more))
 
     async def _found(self, call: web.Call) -> Account:
         number = ids.parse(Prefix.ACCOUNT, call.path["account_id"], field="account_id")
@@ -219,7 +219,8 @@ def _balance(account: Account) -> BalanceView:
     )
 
 
-def _view(account: Account) -> AccountView:
+def account_view(account: Account) -> AccountView:
+    """Show an account."""
     return AccountView(
         id=ids.show(Prefix.ACCOUNT, account.id),
         customer_id=ids.show(Prefix.CUSTOMER, account.owner) if account.owner else None,
@@ -247,7 +248,8 @@ def show_mandate(number: int) -> str:
     return ids.show(Prefix.MANDATE, number)
 
 
-def _transaction(entry: AccountEntry) -> TransactionView:
+def transaction_view(entry: AccountEntry) -> TransactionView:
+    """Show a movement as its account sees it."""
     other = entry.credit_account if entry.is_debit else entry.debit_account
     return TransactionView(
         transfer_id=ids.show(Prefix.TRANSFER, entry.transfer),

@@ -1,6 +1,7 @@
 """HTTP operations on mandates: what the bank may move of its own accord."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from scudo.governance import (
     MandateMalformed,
     MandateUnknown,
     Terms,
+    approvals,
     list_mandates,
 )
 from scudo.kernel import (
@@ -97,6 +99,7 @@ class MandateView(msgspec.Struct, frozen=True):
     valid_from: str | None
     valid_to: str | None
     approved_by: str | None
+    approval_id: str | None
 
 
 class MandateList(msgspec.Struct, frozen=True):
@@ -130,37 +133,44 @@ class _Desk:
     async def approve(self, call: web.Call) -> web.Reply:
         body: NewMandate = call.body
         number = 0 if body.mandate is None else mandate_number(body.mandate)
-        return await web.submitted(self.submit, ApproveMandate(number, self._terms(body)), call)
+        terms = terms_of(body, on=self.clock().date())
+        return await web.submitted(self.submit, ApproveMandate(number, terms), call)
 
     async def list(self, call: web.Call) -> web.Reply:
         del call
         async with self.reads() as connection:
             found = await list_mandates(connection)
-        return web.Reply(200, MandateList(tuple(_view(*mandate) for mandate in found)))
+        return web.Reply(200, MandateList(tuple(view_of(*mandate) for mandate in found)))
 
-    def _terms(self, body: NewMandate) -> Terms:
-        on = self.clock().date()
-        return Terms(
-            name=body.name,
-            owner=body.owner,
-            debit_products=tuple(Product[name.upper()] for name in body.debit_products),
-            credit_products=tuple(Product[name.upper()] for name in body.credit_products),
-            accounts=tuple(
-                ids.parse(Prefix.ACCOUNT, text, field="account_ids") for text in body.account_ids
-            ),
-            currency=None if body.currency is None else currency(body.currency, on=on).numeric,
-            amount_max=body.amount_max_minor,
-            day_max=body.day_max_minor,
-            valid_from=_instant(body.valid_from, "valid_from") or 0,
-            valid_to=_instant(body.valid_to, "valid_to"),
-        )
+
+def terms_of(body: NewMandate, *, on: date) -> Terms:
+    """Read what a mandate is to allow, on a day (UTC).
+
+    Raises:
+        CurrencyUnknown, InstantMalformed, IdMalformed.
+    """
+    return Terms(
+        name=body.name,
+        owner=body.owner,
+        debit_products=tuple(Product[name.upper()] for name in body.debit_products),
+        credit_products=tuple(Product[name.upper()] for name in body.credit_products),
+        accounts=tuple(
+            ids.parse(Prefix.ACCOUNT, text, field="account_ids") for text in body.account_ids
+        ),
+        currency=None if body.currency is None else currency(body.currency, on=on).numeric,
+        amount_max=body.amount_max_minor,
+        day_max=body.day_max_minor,
+        valid_from=_instant(body.valid_from, "valid_from") or 0,
+        valid_to=_instant(body.valid_to, "valid_to"),
+    )
 
 
 def _instant(text: str | None, field: str) -> int | None:
     return None if text is None else parse_rfc3339(text, field=field)
 
 
-def _view(number: int, version: int, terms: Terms) -> MandateView:
+def view_of(number: int, version: int, terms: Terms) -> MandateView:
+    """Show a mandate."""
     return MandateView(
         id=ids.show(Prefix.MANDATE, number),
         mandate=show_mandate(number),
@@ -176,6 +186,7 @@ def _view(number: int, version: int, terms: Terms) -> MandateView:
         valid_from=rfc3339(terms.valid_from) if terms.valid_from else None,
         valid_to=None if terms.valid_to is None else rfc3339(terms.valid_to),
         approved_by=ids.show(Prefix.CLIENT, terms.approved_by) if terms.approved_by else None,
+        approval_id=ids.show(Prefix.APPROVAL, terms.approval) if terms.approval else None,
     )
 
 
@@ -193,7 +204,7 @@ def mandate_operations(
             method="POST",
             path="/v1/mandates",
             name="approve_mandate",
-            summary="Approve a mandate, or another version of one",
+            summary="Approve a mandate alone, until two people could (approve_mandate)",
             tag=TAG,
             scope="mandates:write",
             is_bank_wide=True,
@@ -205,6 +216,7 @@ def mandate_operations(
                 InstantMalformed,
                 MandateMalformed,
                 MandateUnknown,
+                approvals.errors.SecondPersonNeeded,
                 ids.IdMalformed,
                 *web.SUBMIT_REFUSALS,
             ),

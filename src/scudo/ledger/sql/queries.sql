@@ -5,6 +5,13 @@ SELECT id, owner, nature, currency, product, status,
 FROM ledger.account
 WHERE id = ANY(%(ids)s);
 
+-- load_open_of: open accounts of some owners
+SELECT id, owner, nature, currency, product, status,
+    (extract(epoch FROM opened_at) * 1000000)::bigint, hold_limit, posting_limit,
+    debits_posted, credits_posted, debits_held, credits_held, version
+FROM ledger.account
+WHERE owner = ANY(%(owners)s) AND status = 1;
+
 -- load_newest: the accounts that were opened last
 SELECT id, owner, nature, currency, product, status,
     (extract(epoch FROM opened_at) * 1000000)::bigint, hold_limit, posting_limit,

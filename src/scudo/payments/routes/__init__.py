@@ -4,9 +4,10 @@ from scudo.fabric import Tokens, web
 from scudo.identity import customers, persons
 from scudo.payments.routes.cards import card_operations
 from scudo.payments.routes.messages import KeepText, keep_nothing, message_operations
-from scudo.payments.routes.transfers import payment_operations
+from scudo.payments.routes.refunds import refund_operations
+from scudo.payments.routes.transfers import PaymentView, payment_operations, payment_view
 
-__all__ = ["KeepText", "keep_nothing", "operations"]
+__all__ = ["KeepText", "PaymentView", "keep_nothing", "operations", "payment_view"]
 
 
 def operations(  # noqa: PLR0913 - one parameter per port
@@ -40,5 +41,6 @@ def operations(  # noqa: PLR0913 - one parameter per port
             keep_text=keep_text,
         ),
         *message_operations(reads=reads, recorded=recorded),
+        *refund_operations(submit=submit, reads=reads),
         *card_operations(submit=submit, clock=clock, tokeniser=tokeniser),
     )

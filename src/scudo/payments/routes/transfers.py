@@ -215,7 +215,7 @@ class _Desk:
         return await web.submitted(self.submit, command, call)
 
     async def get_payment(self, call: web.Call) -> web.Reply:
-        return web.Reply(200, _view(await seen_payment(call, self.reads)))
+        return web.Reply(200, payment_view(await seen_payment(call, self.reads)))
 
     async def list_payments(self, call: web.Call) -> web.Reply:
         query: PaymentQuery = call.query
@@ -229,7 +229,7 @@ class _Desk:
             )
         is_full = len(payments) == query.limit
         more = web.encode_cursor(_CURSOR, payments[-1].id) if is_full else None
-        return web.Reply(200, PaymentPage(tuple(map(_view, payments)), more))
+        return web.Reply(200, PaymentPage(tuple(map(payment_view, payments)), more))
 
 
 async def _accounts(
@@ -247,7 +247,8 @@ async def _accounts(
     return [account.id for account in own]
 
 
-def _view(payment: StoredPayment) -> PaymentView:
+def payment_view(payment: StoredPayment) -> PaymentView:
+    """Show a payment as it stands."""
     credit, expires_at = payment.credit_account, payment.expires_at
     return PaymentView(
         id=ids.show(Prefix.PAYMENT, payment.id),

@@ -1,12 +1,13 @@
 -- active_root: the root that unit keys are wrapped by
-SELECT id, kind, threshold, identifier, proof FROM vault.root WHERE state = 'active';
+SELECT id, kind, threshold, identifier, proof, hsm FROM vault.root WHERE state = 'active';
 
 -- retire_root: a new root is about to take its place
 UPDATE vault.root SET state = 'retired' WHERE state = 'active';
 
 -- add_root: the root from now on
-INSERT INTO vault.root (id, kind, shares, threshold, identifier, proof, state, made_at)
-VALUES (%(id)s, %(kind)s, %(shares)s, %(threshold)s, %(identifier)s, %(proof)s, 'active', %(now)s);
+INSERT INTO vault.root (id, kind, shares, threshold, identifier, proof, hsm, state, made_at)
+VALUES (%(id)s, %(kind)s, %(shares)s, %(threshold)s, %(identifier)s, %(proof)s, %(hsm)s, 'active',
+    %(now)s);
 
 -- unit_keys: every unit key, oldest first
 SELECT id, number, purpose, state, root, wrapped FROM vault.unit_key ORDER BY purpose, number;
@@ -28,6 +29,62 @@ DELETE FROM vault.unit_key AS u
 WHERE u.state = 'retiring' AND u.purpose = 'person'
     AND NOT EXISTS (SELECT FROM vault.person_key AS k WHERE k.unit = u.id)
     AND NOT EXISTS (SELECT FROM vault.card AS c WHERE c.unit = u.id);
+
+-- lock_search_keys: nobody hashes a new card meanwhile
+SELECT pg_advisory_xact_lock(hashtextextended('vault.search_keys', 0));
+
+-- share_search_keys: no new search key comes before we are done
+SELECT pg_advisory_xact_lock_shared(hashtextextended('vault.search_keys', 0));
+
+-- find_search_key: the one that values are hashed under by now
+SELECT id FROM vault.unit_key WHERE purpose = 'search' AND state = 'active';
+
+-- drop_search_keys: retired ones that nothing is hashed under
+DELETE FROM vault.unit_key AS u
+WHERE u.state = 'retiring' AND u.purpose = 'search'
+    AND NOT EXISTS (SELECT FROM vault.search AS s WHERE s.unit = u.id)
+    AND NOT EXISTS (SELECT FROM vault.card AS c WHERE c.searched_by = u.id);
+
+-- hashes_left: what is still hashed under retiring search keys
+SELECT (SELECT count(*) FROM vault.search WHERE unit = ANY(%(units)s))
+    + (SELECT count(*) FROM vault.card WHERE searched_by = ANY(%(units)s));
+
+-- persons_left: some persons with hashes under retiring search keys
+SELECT DISTINCT person FROM vault.search WHERE unit = ANY(%(units)s) ORDER BY person
+LIMIT %(limit)s;
+
+-- lock_persons: as lock_person, in their order
+SELECT pg_advisory_xact_lock(hashtextextended('vault.person', person))
+FROM unnest(%(persons)s::bigint[]) AS named (person);
+
+-- hashed_fields: what their values are, to be hashed anew; a value that is gone has no hash
+SELECT s.person, s.kind, k.id, k.unit, k.wrapped, f.row, f.sealed
+FROM vault.search AS s
+JOIN vault.person_key AS k ON k.person = s.person
+JOIN vault.field AS f ON f.person = s.person AND f.name = s.kind
+WHERE s.person = ANY(%(persons)s) AND s.unit = ANY(%(units)s)
+ORDER BY s.person, s.kind
+FOR NO KEY UPDATE OF k;
+
+-- drop_hashes: of persons, under retiring search keys
+DELETE FROM vault.search WHERE person = ANY(%(persons)s) AND unit = ANY(%(units)s);
+
+-- add_hashes: of persons, under the newest search key
+INSERT INTO vault.search (person, kind, digest, unit)
+SELECT *, %(unit)s FROM unnest(%(persons)s::bigint[], %(kinds)s::text[], %(digests)s::bytea[])
+ON CONFLICT DO NOTHING;
+
+-- hashed_cards: some cards with hashes under retiring search keys, locked
+SELECT id, key, unit, wrapped, coalesce(person, 0), row, sealed FROM vault.card
+WHERE searched_by = ANY(%(units)s)
+ORDER BY searched_by, id
+LIMIT %(limit)s
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- rehash_cards: under the newest search key
+UPDATE vault.card AS c SET searched_by = %(unit)s, digest = n.digest
+FROM unnest(%(ids)s::bigint[], %(digests)s::bytea[]) AS n (id, digest)
+WHERE c.id = n.id;
 
 -- count_left: keys that are still wrapped by retiring unit keys
 SELECT (SELECT count(*) FROM vault.person_key WHERE unit = ANY(%(units)s))
@@ -82,8 +139,8 @@ ON CONFLICT (person, name) DO UPDATE SET sealed = excluded.sealed;
 DELETE FROM vault.search WHERE person = %(person)s AND kind = ANY(%(kinds)s);
 
 -- add_search: hashes of values by which a person is looked up
-INSERT INTO vault.search (person, kind, digest)
-SELECT %(person)s, * FROM unnest(%(kinds)s::text[], %(digests)s::bytea[])
+INSERT INTO vault.search (person, unit, kind, digest)
+SELECT %(person)s, %(unit)s, * FROM unnest(%(kinds)s::text[], %(digests)s::bytea[])
 ON CONFLICT DO NOTHING;
 
 -- link_tokens: tokens that are this person's
@@ -127,17 +184,18 @@ WHERE NOT EXISTS (SELECT FROM vault.erasure AS e WHERE e.person = outside.person
 
 -- find_card: the card with a number
 SELECT id, person, key, unit, wrapped, row, sealed
-FROM vault.card WHERE digest = %(digest)s FOR NO KEY UPDATE;
+FROM vault.card WHERE digest = ANY(%(digests)s) FOR NO KEY UPDATE;
 
 -- add_card: a new card, unless somebody was faster
-INSERT INTO vault.card (person, digest, key, unit, wrapped, row, sealed, first_six, last_four)
-VALUES (%(person)s, %(digest)s, %(key)s, %(unit)s, %(wrapped)s, %(row)s, %(sealed)s,
-    %(first_six)s, %(last_four)s)
+INSERT INTO vault.card (person, digest, searched_by, key, unit, wrapped, row, sealed, first_six,
+    last_four, expires_by)
+VALUES (%(person)s, %(digest)s, %(searched_by)s, %(key)s, %(unit)s, %(wrapped)s, %(row)s,
+    %(sealed)s, %(first_six)s, %(last_four)s, %(expires_by)s)
 ON CONFLICT (digest) DO NOTHING
 RETURNING id;
 
 -- renew_card: the same number with another expiry
-UPDATE vault.card SET sealed = %(sealed)s WHERE id = %(id)s;
+UPDATE vault.card SET sealed = %(sealed)s, expires_by = %(expires_by)s WHERE id = %(id)s;
 
 -- add_text: a text of a payment; the same request may come again
 INSERT INTO vault.payment_text (person, claim, row, sealed)

@@ -17,8 +17,8 @@ WHERE k.person = %(person)s;
 
 -- find_persons: persons by the keyed hash of a value
 WITH found AS (
-    SELECT person FROM vault.search
-    WHERE kind = %(kind)s AND digest = %(digest)s
+    SELECT DISTINCT person FROM vault.search
+    WHERE kind = %(kind)s AND digest = ANY(%(digests)s)
     ORDER BY person LIMIT 100
 ),
 noted AS (
@@ -62,8 +62,17 @@ noted AS (
 )
 SELECT key, unit, wrapped, coalesce(person, 0), row, sealed, first_six, last_four FROM found;
 
+-- list_cards: the cards of a person
+WITH noted AS (
+    INSERT INTO vault.read_record (at, operation, subject_kind, subject, field, purpose, actor,
+        reason, correlation, result)
+    VALUES ('epoch'::timestamptz + %(at)s * interval '1 microsecond', 'list_cards', 'person',
+        %(person)s, 'card_number', %(purpose)s, %(actor)s, %(reason)s, %(correlation)s, 'given')
+)
+SELECT id, first_six, last_four FROM vault.card WHERE person = %(person)s ORDER BY id;
+
 -- find_card_number: the card with a number, by its keyed hash
-WITH found AS (SELECT id FROM vault.card WHERE digest = %(digest)s),
+WITH found AS (SELECT id FROM vault.card WHERE digest = ANY(%(digests)s)),
 noted AS (
     INSERT INTO vault.read_record (at, operation, subject_kind, subject, field, purpose, actor,
         reason, correlation, result)

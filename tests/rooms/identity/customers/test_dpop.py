@@ -123,7 +123,8 @@ class TestProofs:
     def test_of_two_devices_may_have_one_name(self, proofs, clock):
         """What a device calls its proofs says nothing of another device's."""
         for key in (Key(), Key()):
-            proofs.check(arrival(key.proof("POST", f"{HOST}/v1/payments", iat=clock.now, jti="1")))
+            proof = key.proof("POST", f"{HOST}/v1/payments", iat=clock.now, jti="1")
+            assert proofs.check(arrival(proof)).thumbprint == key.thumbprint
 
     @pytest.mark.parametrize(
         ("claims", "code"),
@@ -183,7 +184,10 @@ class TestProofs:
     )
     def test_hold_for_a_url_that_is_the_same(self, proofs, clock, url):
         """Case of scheme and host, the scheme's port, escapes and query make no difference."""
-        proofs.check(arrival(Key().proof("POST", url, iat=clock.now)))
+        key = Key()
+        found = proofs.check(arrival(key.proof("POST", url, iat=clock.now)))
+
+        assert found.thumbprint == key.thumbprint
 
     @pytest.mark.parametrize(
         "proof", [None, "", "a.b", "a.b.c", "a.b.c.d", "e30.e30.e30", "\x00.\xff.+", "x" * 3_000]
@@ -254,9 +258,13 @@ class TestStart:
         """Later a proof without nonce holds."""
         clock = Clock()
         proofs = Proofs(origins=(HOST,), now=clock)
+        key = Key()
+        early = arrival(key.proof("POST", f"{HOST}/v1/payments", iat=clock.now))
+        assert refusal(proofs, early) == "proof_nonce_needed"
         clock.now += AHEAD_S + 1
 
-        proofs.check(arrival(Key().proof("POST", f"{HOST}/v1/payments", iat=clock.now)))
+        late = arrival(key.proof("POST", f"{HOST}/v1/payments", iat=clock.now))
+        assert proofs.check(late).thumbprint == key.thumbprint
 
 
 class TestReplays:

@@ -9,6 +9,9 @@ from scudo.identity.customers.routes.me import me_operations
 from scudo.identity.customers.routes.page import page_operations
 from scudo.identity.customers.routes.sign_up import sign_up_operations
 from scudo.identity.customers.routes.step_ups import step_up_operations
+from scudo.identity.customers.routes.wire import SELF, SESSION_REFUSALS, assurance_name
+
+__all__ = ["SELF", "SESSION_REFUSALS", "assurance_name", "operations"]
 
 
 def operations(office: Office, *, reader: flags.FlagReader) -> tuple[web.Operation, ...]:

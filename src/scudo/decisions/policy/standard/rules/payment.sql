@@ -169,3 +169,29 @@ SELECT device_customers_7d >= 5;
 -- gates: payment
 -- says: {ip_customers_24h} or more customers came from this internet address within a day.
 SELECT ip_customers_24h >= 12;
+
+-- Bits of listed, which say what stands on a list: 1 card, 2 device, 4 address, 8 merchant, 16
+-- country, 32 beneficiary, 64 customer on the deny list; 256 times that on the watch list, 65536
+-- times that on the allow list. Two people change the lists (set_list_entry).
+
+-- rule: on_deny_list
+-- outcome: block
+-- reason: denied
+-- priority: 5
+-- when null: ignore
+-- typology: known fraud
+-- owner: financial crime
+-- gates: payment, card
+-- says: Something of this payment stands on the list of what the bank denies.
+SELECT bits(listed, 127) > 0;
+
+-- rule: on_watch_list
+-- outcome: review
+-- reason: watched
+-- priority: 65
+-- when null: ignore
+-- typology: suspected fraud
+-- owner: financial crime
+-- gates: payment, card
+-- says: Something of this payment stands on the list of what the bank watches.
+SELECT bits(listed, 32512) > 0;
