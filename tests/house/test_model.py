@@ -36,9 +36,12 @@ COMMANDS: Final[dict[int, str]] = {
     155: "tests/journeys/partners/test_partner_records.py",
     156: "tests/journeys/partners/test_partner_records.py",
     157: "tests/journeys/partners/test_partners.py",
+    170: "tests/journeys/test_retention.py",
     301: f"{_TESTS}/decisions/test_engine.py",
     410: f"{_TESTS}/identity/customers/test_step_ups.py",
+    441: "tests/journeys/test_money_by_two.py",
     501: f"{_TESTS}/governance/test_trail.py",
+    528: "tests/journeys/test_second_person.py",
     530: "tests/interfaces/bank/test_callbacks.py",
     531: "tests/interfaces/bank/test_callbacks.py",
     532: "tests/interfaces/bank/test_callbacks.py",
@@ -46,6 +49,7 @@ COMMANDS: Final[dict[int, str]] = {
     541: f"{_TESTS}/governance/test_controls.py",
     550: "tests/journeys/test_vault.py",
     553: "tests/journeys/test_vault_persons.py",
+    570: f"{_TESTS}/governance/test_retention.py",
 }
 #: Kinds of records that the model has no counterpart of.
 RECORDS: Final[dict[int, str]] = {
@@ -53,11 +57,19 @@ RECORDS: Final[dict[int, str]] = {
     122: f"{_TESTS}/identity/test_operators.py",
     123: f"{_TESTS}/identity/test_operators.py",
     141: "tests/journeys/partners/test_partner_records.py",
+    170: "tests/journeys/test_retention.py",
+    301: "tests/journeys/test_lists.py",
+    401: "tests/journeys/test_money_by_two.py",
     510: f"{_TESTS}/governance/test_flags.py",
+    511: f"{_TESTS}/governance/test_edge_limits.py",
+    522: f"{_TESTS}/governance/test_owners_way.py",
+    523: "tests/journeys/test_second_person.py",
     530: "tests/interfaces/bank/test_callbacks.py",
     531: "tests/interfaces/bank/test_callbacks.py",
     541: f"{_TESTS}/governance/test_controls.py",
     550: "tests/journeys/test_vault.py",
+    570: f"{_TESTS}/governance/test_retention.py",
+    571: f"{_TESTS}/governance/test_retention_rules.py",
 }
 
 
