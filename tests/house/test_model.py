@@ -58,7 +58,7 @@ RECORDS: Final[dict[int, str]] = {
     123: f"{_TESTS}/identity/test_operators.py",
     141: "tests/journeys/partners/test_partner_records.py",
     170: "tests/journeys/test_retention.py",
-    301: "tests/journeys/test_lists.py",
+    301: f"{_TESTS}/decisions/test_lists.py",
     401: "tests/journeys/test_money_by_two.py",
     510: f"{_TESTS}/governance/test_flags.py",
     511: f"{_TESTS}/governance/test_edge_limits.py",
@@ -68,8 +68,8 @@ RECORDS: Final[dict[int, str]] = {
     531: "tests/interfaces/bank/test_callbacks.py",
     541: f"{_TESTS}/governance/test_controls.py",
     550: "tests/journeys/test_vault.py",
-    570: f"{_TESTS}/governance/test_retention.py",
-    571: f"{_TESTS}/governance/test_retention_rules.py",
+    570: "tests/journeys/test_retention.py",
+    571: f"{_TESTS}/governance/test_retention.py",
 }
 
 

@@ -67,7 +67,8 @@ class Doorman:
 @pytest.fixture(autouse=True)
 def doorman(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every bank of these tests hire a doorman."""
-    monkeypatch.setattr(Rooms, "_hire", lambda rooms: (Doorman(rooms.passages),))
+    hired = Rooms._hire
+    monkeypatch.setattr(Rooms, "_hire", lambda rooms: (*hired(rooms), Doorman(rooms.passages)))
 
 
 async def knock(bank: Bank, *asked: Asked, **more: Any) -> list[tuple[int, int]]:

@@ -71,6 +71,8 @@ class Mandates(Books):
         if mandate and mandate not in self.mandates and mandate not in STANDING:
             raise Refused("mandate_unknown", "mandate")
         number = mandate or self.place.position
+        if not mandate and number in STANDING:
+            number |= 1 << 61
         whole = _TERMS | terms | {"approved_by": self.place.client}
         self.put(self.mandates, number, whole)
         version = self.versions.get(number, 0) + 1

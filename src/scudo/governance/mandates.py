@@ -146,6 +146,10 @@ STANDING: Final[Mapping[int, Terms]] = {
 }
 
 
+#: Above every position: numbers of mandates that were approved where standing ones are numbered.
+_BEYOND: Final = 1 << 61
+
+
 class ApproveMandate(Command, frozen=True, tag=502):
     """Put a mandate into force, or change one.
 
@@ -263,6 +267,9 @@ class Mandates:
         self.demand_fit(command.mandate, command.terms)
         terms = msgspec.structs.replace(command.terms, approved_by=entry.client)
         number = command.mandate or entry.position
+        if not command.mandate and number in STANDING:
+            # One of the log's first entries, whose positions the standing ones have as numbers.
+            number |= _BEYOND
         version = self.put_into_force(entry, number, terms)
         body = MandateBody(ids.show(Prefix.MANDATE, number), version)
         return Answer(_OK if command.mandate else _CREATED, _encode(body))

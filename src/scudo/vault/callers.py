@@ -31,7 +31,7 @@ TOKENISE: Final = "tokenise"
 SIGN: Final = "sign"
 #: Prove the senders of callbacks, and have a new shared secret told.
 CALLBACK: Final = "callback"
-#: Put persons, cards, links and texts; destroy them.
+#: Put persons, cards, links and texts; destroy them, and forget what is due.
 WRITE: Final = "write"
 ERASE: Final = "erase"
 #: What a caller may be allowed: to read for a purpose, and these.
@@ -60,7 +60,7 @@ def uses_of(request: wire.AnyRequest) -> tuple[tuple[str, int], ...]:
             return (kept, (TOKENISE, len(request.named))) if request.named else (kept,)
         case wire.PutPerson() | wire.LinkToken() | wire.PutCard():
             used = (WRITE, 1)
-        case wire.ErasePerson():
+        case wire.ErasePerson() | wire.ForgetReads() | wire.ForgetCards() | wire.CountKept():
             used = (ERASE, 1)
         case wire.ReadFields():
             used = (request.why.purpose, len(request.fields))
@@ -71,6 +71,7 @@ def uses_of(request: wire.AnyRequest) -> tuple[tuple[str, int], ...]:
             | wire.ShowCard()
             | wire.ReadCard()
             | wire.FindCard()
+            | wire.ListCards()
         ):
             used = (request.why.purpose, 1)
         case _:

@@ -31,9 +31,6 @@ def account(teller):
 class TestApprove:
     def test_makes_a_mandate_that_is_listed_and_used(self, teller, account):
         """What was approved is shown, by whom too, and a transfer names it as its authority."""
-        # Beyond the numbers of what a bank is founded with, whatever else it has seen by now.
-        for _ in range(3):
-            teller.account()
         mandate = approve(teller, currency="EUR", amount_max_minor=50, debit_products=["current"])
 
         listed = {m["id"]: m for m in teller.get("/v1/mandates").json()["mandates"]}

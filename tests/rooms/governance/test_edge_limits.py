@@ -126,9 +126,8 @@ class TestEdgeLimits:
             edge_limits.EdgeChange(filters=edge_limits.Filters(denied_networks=("192.0.2.0/24",))),
             edge_limits.EdgeChange(tiers={}),
         ):
-            kind.spare(change, MINE)
-            kind.spare(change, "2001:db8::1")
-            kind.spare(change, "a socket")
+            for place in (MINE, "2001:db8::1", "a socket"):
+                assert kind.spare(change, place) is None
 
     def test_come_back_when_the_entry_is_undone(self, limits, office):
         """What was decided and not committed does not hold."""

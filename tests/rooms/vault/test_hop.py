@@ -42,6 +42,12 @@ EXAMPLES = (
     vault.ShowCard(7, WHY),
     vault.ReadCard(7, WHY),
     vault.FindCard("4012888888881881", WHY),
+    vault.ListCards(7, WHY),
+    vault.ForgetReads(1, (), 1),
+    vault.ForgetCards(1, (), 1),
+    vault.CountKept(1, 1, ()),
+    vault.MatchCallback("partner-ping", (7,), b"x", (b"m" * 32,)),
+    vault.ShareCallbackSecret("partner-ping", 7),
 )
 
 
