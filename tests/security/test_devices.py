@@ -24,14 +24,8 @@ from scudo.identity.dpop import AHEAD_S, WINDOW_S
 from scudo.simulation import DeviceKey, Phone
 
 #: Where the bank, a network or another person's purse stands: open to clients and no session.
-CLOSED = {
-    "authorise_card",
-    "capture_authorisation",
-    "reverse_authorisation",
-    "raise_authorisation",
-    "get_journal",
-    "list_mandates",
-}
+CLOSED = {"authorise_card", "capture_authorisation", "reverse_authorisation"}
+CLOSED |= {"raise_authorisation", "get_journal", "list_mandates", "list_refunds"}
 #: Where somebody else's account may be named: whom money goes to.
 PAYEES = {("pay", "credit_account_id"), ("begin_step_up", "payee_account_id")}
 #: A payment without one has no message to read.

@@ -15,6 +15,7 @@ KNOWING = {
     "governance",
     "identity.customers.routes",
     "identity.customers.routes.me",
+    "interfaces.cli.overlooking",
     "interfaces.measures",
     "interfaces.serving",
     "interfaces.table",
