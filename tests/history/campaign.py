@@ -380,6 +380,7 @@ class Campaign:
         problems = check(stored, tries) + decision_problems(stored)
         lives = deeds.read(sorted((self.folder / "diaries").glob("*.jsonl")))
         self.say(f"{len(lives)} deeds, {sum(one.is_unknown for one in lives)} unknown")
+        self.say(f"done: {dict(Counter(one.what for one in lives if 0 < one.status < 300))}")
         problems += people_problems(stored, lives)
         problems += [f"poisoned: {one}" for one in tries if one.code == "request_poisoned"][:10]
         self.say(f"{len(problems)} problems after {time.monotonic() - began:.0f} s")
@@ -446,7 +447,9 @@ class Campaign:
         self.service.wait()
         time.sleep(0.5)
         self.settle(callers, last)
-        crowd.registrar("at the end").every()
+        last_look = crowd.registrar("at the end")
+        with last_look.http:
+            last_look.every()
 
     def crowd(self, caller: Caller, customers: list[int]) -> Crowd:
         """The people, with a folder for their diaries."""

@@ -171,10 +171,11 @@ class TestKilled:
         finally:
             service.stop()
 
+    @pytest.mark.timeout(240)
     def test_again_and_again_under_load(self, folder):
         """A history with kills of server and database: every answer agrees with the model."""
         said: list[str] = []
-        size = Size(operations=800, kills=2, clients=8, lanes=2, accounts=8)
+        size = Size(operations=500, kills=2, clients=4, lanes=2, accounts=12, phones=2)
         problems = Campaign(folder, seed=int(time.time()), size=size, say=said.append).run()
         assert problems == [], said
 

@@ -180,6 +180,33 @@ class TestWriter:
 
         asyncio.run(main())
 
+    def test_are_raised_after_a_look_up_that_broke_off(self, database, tmp_path):
+        """A payment that was half looked up when the connection went can be raised all the same."""
+
+        async def main() -> None:
+            async with trial(database, tmp_path) as t:
+                [(_, body)] = await t.ask(card(t.account(), 500))
+                store = t.bank.rooms._payment_store
+                keep = store._keep
+
+                def cut(lookup: Any, rows: Any) -> None:
+                    keep(lookup, rows)
+                    store._keep = keep
+                    with psycopg.connect(database.dsn.admin) as admin:
+                        pid = lookup._connection.info.backend_pid
+                        admin.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+
+                t.bank.conveyor._is_stale = True
+                await t.ask([101, "has the caches dropped", 1, 380])
+                store._keep = cut
+                async with asyncio.timeout(20):
+                    await t.ask([405, number(body), 5])
+                    [(status, _)] = await t.ask([405, number(body), 7])
+                assert store._keep == keep, "it was cut"
+                assert status == 200
+
+        asyncio.run(main())
+
 
 class TestTakenBack:
     def test_holds_leave_no_date_behind(self, database, tmp_path):

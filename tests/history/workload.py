@@ -178,7 +178,7 @@ class Workload:
             sides = (self.account(), self.account())
             legs.append([2, self.random.randint(1, 300), EUR, *sides, 0, True, self.until(), 0, 3])
             legs.append([4, self.random.randint(1, 300), 0, 0, 0, -count - 1, True, 0, 0, 0])
-        return [203, mandate, legs, "under-a-mandate"]
+        return [203, mandate, legs, "under-mandate"]
 
     def new_mandates(self) -> list[Command]:
         """Mandates with bounds that a history comes up against."""

@@ -89,8 +89,17 @@ class PaymentStore:
         self.waiting.forget()
 
     def ask(self, lookup: Lookup, wanted: Iterable[int]) -> None:
-        """Ask for payments that memory does not hold; unknown ids stay unknown."""
-        missing = Int8Array(n for n in set(wanted) if n not in self._payments.payments)
+        """Ask for payments that memory does not hold; unknown ids stay unknown.
+
+        A look-up that broke off may have left a payment in memory, and not its request.
+        """
+        kept, numbers = self._payments.payments, set(wanted)
+        missing = Int8Array(n for n in numbers if n not in kept)
+        halves = [
+            n for n in numbers if n in kept and kept[n].status in WAITING and not kept[n].request
+        ]
+        if halves:
+            ask_commands(lookup, halves, self._keep_requests)
         if missing:
             take = functools.partial(self._keep, lookup)
             lookup.ask(_SQL["load_payments"], {"ids": missing}, take)
