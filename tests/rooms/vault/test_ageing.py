@@ -44,7 +44,7 @@ class TestCards:
 
         assert (early, done, again) == (0, 1, 0)
         assert (before.kept, before.due) == (2, 1)
-        assert refused(ask, ReadCard(gone, NETWORK)).code == "vault_card_not_found"
+        assert refused(ask, ReadCard(gone, NETWORK)).code == "card_not_found"
         assert ask(CountKept(0, now, ())).cards.kept == 1
 
     def test_that_may_be_good_go_for_no_clock(self, home):
