@@ -61,8 +61,9 @@ class TestTakingOver:
         bank_before(home)
         former = key_files(home)
         # Its database is away, so it ends before it answers.
-        with pytest.raises(vault.VaultUnavailable):
+        with pytest.raises(vault.VaultRefusal) as refusal:
             home.start(dsn="host=/nowhere dbname=nothing")
+        assert refusal.value.code == "vault_database_unreachable"
         assert key_files(home) == former
 
         home.start()
