@@ -33,7 +33,7 @@ def run(command: list[str], environment: dict[str, str]) -> str:
         cwd=Path(environment["SCUDO_HOME"]).parent,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -43,6 +43,7 @@ def run(command: list[str], environment: dict[str, str]) -> str:
 class TestTheFirstTenMinutes:
     """A newcomer who types what the README says gets what it says."""
 
+    @pytest.mark.timeout(300)
     def test_commands_and_program_give_what_is_shown(self, environment: dict[str, str]) -> None:
         """init, serve, the program, why and verify work in the order shown."""
         commands = re.findall(r"^\$ scudo (.+)$", "".join(blocks("console")), re.MULTILINE)
