@@ -316,6 +316,7 @@ def hashed(token):
 #: Proofs that are no proof of the request that they come with, and what each is refused with.
 PROOFS = {
     "none": (lambda *_: None, "proof_missing"),
+    "not a proof": (lambda *_: "e30.e30.e30", "proof_malformed"),
     "endless": (lambda *_: "a" * 3_000, "proof_malformed"),
     "of another key": (of_another_key, "key_mismatched"),
     "unsigned": (unsigned, "proof_malformed"),
