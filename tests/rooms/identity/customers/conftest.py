@@ -55,9 +55,9 @@ def terms(bank):
     return change
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def customer(shared):
-    """A customer with a passkey who is logged in; for tests that only try in vain."""
+    """A customer with a passkey who is logged in just now; for tests that only try in vain."""
     shared.office.throttle._counted.clear()
     return shared.signed_up()
 
