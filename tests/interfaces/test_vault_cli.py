@@ -227,6 +227,7 @@ def tokened(tmp_path):
 
 
 class TestToken:
+    @pytest.mark.timeout(240)
     def test_has_the_root_and_opens_the_vault_by_its_pin(self, tokened):
         """Made with a PIN from standard input or a file, opened by it, and left for shares."""
         home, hsm = tokened
