@@ -162,7 +162,7 @@ class TestConsumerRunner:
                 with psycopg.connect(effects.dsn.admin, autocommit=True) as superuser:
                     superuser.execute("UPDATE fabric.consumer SET position = 0")
                     superuser.execute("DELETE FROM fabric.log_entry WHERE position = 1")
-                for _ in range(200):
+                for _ in range(1_500):
                     if bank.consumers.alarms == every:
                         break
                     await asyncio.sleep(0.02)
