@@ -1,5 +1,6 @@
 """One connection to the vault: frames that are read with suspicion, and answered."""
 
+import abc
 import asyncio
 from typing import Final, cast
 
@@ -15,7 +16,7 @@ from scudo.vault.wire import FRAME_BYTES_MAX, LENGTH, Answered, framed, read_ask
 IN_FLIGHT_MAX: Final = 64
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, abc.ABC):
     """Answers the frames of one asker, once `admit` has said who it is.
 
     Attributes:
@@ -36,9 +37,9 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._is_slow = False
 
+    @abc.abstractmethod
     def admit(self, transport: asyncio.Transport) -> Asker | None:
         """Who asks; None: it was told that it may not."""
-        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See who it is, and let nobody else in."""
