@@ -15,7 +15,15 @@ MONEY = ("kernel", "ledger", "payments")
 #: Files of these rooms that measure time or rates, and never money.
 RATES: frozenset[str] = frozenset()
 #: What rooms may use of another's schema: functions that are made for it.
-SHARED_SQL = frozenset({"fabric.partition_by_position", "fabric.grow"})
+SHARED_SQL = frozenset(
+    {
+        "fabric.partition_by_position",
+        "fabric.grow",
+        "fabric.current_record",
+        # A port of the vault, which the room that knows of approvals fills.
+        "vault.root_permission",
+    }
+)
 #: Code whose product is SQL text.
 SQL_WRITERS = ("fabric/rows.py", "decisions/expressions/", "decisions/features/")
 

@@ -9,6 +9,7 @@ from scudo.governance import (
     ApproveMandate,
     Gates,
     Mandates,
+    Roots,
     approvals,
     callbacks,
 )
@@ -22,6 +23,7 @@ from scudo.payments import (
     RefundPayment,
     ReleasePayment,
 )
+from scudo.vault import NoteKeys
 
 Handler = Callable[[Any, Entry], Answer]
 #: Commands that look at what an approval is about.
@@ -44,6 +46,7 @@ class Changed:
     partners: partners.Partners
     overrides: Overrides
     refunding: Refunding
+    roots: Roots
     others: tuple[Kept, ...]
 
     @property
@@ -57,13 +60,14 @@ class Changed:
             *MandateChanges(self.mandates).kinds,
             *self.overrides.kinds,
             *self.refunding.kinds,
+            *self.roots.kinds,
         )
 
     def authority(self, *, party: passkeys.RelyingParty, gates: Gates) -> operators.Authority:
         """The operators who decide on all of it."""
         return operators.make_authority(party=party, gates=gates, kinds=self.kinds)
 
-    def guard(self, ways: approvals.OwnersWays, handlers: dict[type[Command], Handler]) -> None:
+    def guard(self, authority: operators.Authority, handlers: dict[type[Command], Handler]) -> None:
         """Let clients do alone what they do only while nobody could be the second person."""
         widens = partners.PartnerChanges(self.partners).widens
         for command, kind, more in (
@@ -76,4 +80,8 @@ class Changed:
             (RefundPayment, REFUND, {"applies": self.refunding.needs_two}),
             (callbacks.AddCallbackKey, callbacks.ADD_KEY, {"covered": callbacks.approved_key}),
         ):
-            handlers[command] = ways.guard(kind, handlers[command], **more)
+            handlers[command] = authority.ways.guard(kind, handlers[command], **more)
+        # Nobody is held up here: keepers have done it, and the vault has asked before.
+        handlers[NoteKeys] = self.roots.noticing(
+            handlers[NoteKeys], authority.approvals, authority.uses, authority.ways
+        )

@@ -237,6 +237,7 @@ class Rooms:
             partners=self.partners,
             overrides=Overrides(self.payments, self._acts.release),
             refunding=self.refunding,
+            roots=governance.Roots(self.vault_keys),
             others=(self.flags, self.edge_limits, self.lists, self.retention),
         )
         self.authority = changed.authority(party=party, gates=passages)
@@ -251,7 +252,7 @@ class Rooms:
         self._handlers = self._work()
         for keeper in self._keepers:
             self._handlers.update(keeper.handlers)
-        changed.guard(self.authority.ways, self._handlers)
+        changed.guard(self.authority, self._handlers)
 
     def _work(self) -> dict[type[Command], Callable[[Any, Entry], Answer]]:
         """What works on the commands of rooms whose state is tables."""

@@ -56,6 +56,22 @@ class MandateApproved(Event, frozen=True, tag=502):
     digest: str
 
 
+class RootUnapproved(Event, frozen=True, tag=503):
+    """The vault has another root, and no two people wanted it; whoever is on call is paged.
+
+    Attributes:
+        notice: position of this event.
+        before, after: ids of the roots, in hex.
+    """
+
+    name: ClassVar[str] = "governance.root.unapproved.v1"
+
+    notice: ids.EventId
+    before: str
+    after: str
+    severity: str
+
+
 class CallbackKeyAdded(Event, frozen=True, tag=530):
     """A callback may be signed with a further key; the others are good for a while yet.
 

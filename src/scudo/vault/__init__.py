@@ -13,7 +13,7 @@ from scudo.vault import errors, events
 from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, TextKept, Why
 from scudo.vault.callers import CallerList
 from scudo.vault.client import AsyncVaultClient, VaultClient
-from scudo.vault.custody import Clock, Custody, Limits
+from scudo.vault.custody import Custody, Limits
 from scudo.vault.database import Database
 from scudo.vault.erasures import Erasures
 from scudo.vault.errors import (
@@ -43,11 +43,12 @@ from scudo.vault.keystore import (
     derive_secret,
     has_mac,
 )
-from scudo.vault.model import FIELDS, DataClass
+from scudo.vault.model import FIELDS, Clock, DataClass
 from scudo.vault.network import Hop
 from scudo.vault.reaching import PROTOCOL, Address, RemoteVault
 from scudo.vault.ring import ROOT_FILE
 from scudo.vault.safe import Safe, read_pin
+from scudo.vault.sealing import demand_shares
 from scudo.vault.server import Peers, listening
 from scudo.vault.texts import TextSignal, VaultTexts
 from scudo.vault.tokens import VaultTokens
@@ -178,6 +179,7 @@ __all__ = [
     "VaultUnavailable",
     "Why",
     "become",
+    "demand_shares",
     "derive_secret",
     "errors",
     "events",

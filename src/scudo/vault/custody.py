@@ -34,6 +34,7 @@ from scudo.vault.model import (
     NETWORK,
     PAYMENT_TEXT,
     PURPOSES,
+    Clock,
     DataClass,
     age_band,
     demand_field,
@@ -45,6 +46,7 @@ from scudo.vault.quotas import Quotas
 from scudo.vault.rehashing import Rehashing
 from scudo.vault.retention import Ageing
 from scudo.vault.ring import Ring
+from scudo.vault.root_desk import RootDesk
 from scudo.vault.texts.store import Texts, told
 
 _log = structlog.get_logger("scudo.vault")
@@ -64,14 +66,6 @@ TEXTS_PER_SECOND: Final = 10_000
 _KEEP_TEXTS: Final = "keep_texts"
 #: Keys that one step of the sweep in the background moves.
 SWEPT_AT_ONCE: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """What time it is, in microseconds: since 1970, and of a clock that only goes forward."""
-
-    wall_us: Callable[[], int]
-    monotonic_us: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +143,7 @@ class Custody:
             wire.FindCard: self._find_card,
             wire.ListCards: self._list_cards,
             **self._ageing.handlers,
-            wire.PrepareRoot: self._prepare_root,
-            wire.PrepareDevelopmentRoot: self._prepare_development_root,
-            wire.PrepareHsmRoot: self._prepare_hsm_root,
-            wire.CommitRoot: self._commit_root,
+            **RootDesk(database, self._ring, clock).handlers,
             wire.RotateUnit: self._rotate_unit,
             wire.RotateSearch: self._rotate_search,
             wire.Sweep: self._sweep,
@@ -424,31 +415,7 @@ class Custody:
         facts = given_facts(Subject("list_cards", "person", request.person, (CARD_NUMBER,)), read)
         return answers.CardsListed(lines, facts)
 
-    # ---- root and unit keys
-
-    async def _prepare_root(self, request: wire.PrepareRoot) -> answers.RootPrepared:
-        made = self._ring.prepare_root(
-            shares=request.shares, threshold=request.threshold, now=self._clock.monotonic_us()
-        )
-        return answers.RootPrepared(made.shares, request.threshold)
-
-    async def _prepare_development_root(
-        self, _request: wire.PrepareDevelopmentRoot
-    ) -> answers.RootPrepared:
-        self._ring.prepare_development_root(now=self._clock.monotonic_us())
-        return answers.RootPrepared((), 0)
-
-    async def _prepare_hsm_root(self, request: wire.PrepareHsmRoot) -> answers.RootPrepared:
-        place = await self._ring.prepare_hsm_root(
-            request.uri, pin=request.pin, now=self._clock.monotonic_us()
-        )
-        return answers.RootPrepared((), 0, place)
-
-    async def _commit_root(self, _request: wire.CommitRoot) -> answers.Done:
-        at = instant(self._clock.wall_us())
-        await self._ring.commit_root(now=self._clock.monotonic_us(), at=at)
-        _log.warning("a new root is in use", development=self._ring.is_development)
-        return answers.Done()
+    # ---- unit keys
 
     async def _rotate_unit(self, _request: wire.RotateUnit) -> answers.UnitRotated:
         return answers.UnitRotated(await self._ring.rotate_unit(at=instant(self._clock.wall_us())))

@@ -11,6 +11,7 @@ Refusal
 ├── ShareMalformed, ShareForeign, ShareRepeated, KeeperRepeated, SharesUnfit
 ├── HsmAway, HsmForeign, HsmKeyGone, HsmUnfit, HsmUriUnfit, PinWrong, PinLocked
 ├── VaultNotSealed, VaultNotInitialised, RootPresent, RootNotPrepared, RootOpensOtherwise
+├── RootUnapproved                                 two people decide on a new root
 ├── VaultRunning, VaultFolderUnfit                 the process cannot start
 ├── VaultCallersUnfit, VaultAddressUnfit           nor answer on the network
 ├── VaultDatabaseUnreachable                       nor begin: its database does not answer
@@ -308,6 +309,17 @@ class RootNotPrepared(VaultRefusal):
     code = "vault_root_not_prepared"
     kind = "conflict"
     next_step = "Prepare a root, hand its shares out, and commit it then."
+
+
+class RootUnapproved(VaultRefusal):
+    """Two people decide on a new root, and have not approved this one in the place of that one."""
+
+    code = "vault_root_unapproved"
+    kind = "forbidden"
+    next_step = (
+        "Have two operators decide: POST /v1/approvals with the kind `rotate_root`; then name it"
+        " with --approval."
+    )
 
 
 class RootOpensOtherwise(VaultRefusal):

@@ -51,6 +51,11 @@ class KeyKeeper:
             NoteKeys: self._note
         }
 
+    @property
+    def root(self) -> str:
+        """Id of the root that the log has last told of, in hex; empty: of none."""
+        return self._told().get("root", "")
+
     def is_known(self, keys: Iterable[tuple[str, str]]) -> bool:
         """Whether the log has told of all of these."""
         told = self._told()

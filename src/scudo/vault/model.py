@@ -27,6 +27,14 @@ _PAN_DIGITS: Final = range(13, 20)
 _MONTHS: Final = range(1, 13)
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What time it is, in microseconds: since 1970, and of a clock that only goes forward."""
+
+    wall_us: Callable[[], int]
+    monotonic_us: Callable[[], int]
+
+
 class DataClass(StrEnum):
     """How closely data is guarded; a purpose names the classes that it may read."""
 

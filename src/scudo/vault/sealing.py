@@ -40,8 +40,8 @@ class Split:
     shares: tuple[str, ...]
 
 
-def split(root: bytes, *, shares: int, threshold: int) -> Split:
-    """Split a root so that any `threshold` of `shares` bring it back, and fewer tell nothing.
+def demand_shares(shares: int, threshold: int) -> None:
+    """Refuse numbers of shares that are no guard.
 
     Raises:
         SharesUnfit: one person alone could open the vault, or nobody could.
@@ -49,6 +49,15 @@ def split(root: bytes, *, shares: int, threshold: int) -> Split:
     if not THRESHOLD_MIN <= threshold <= shares <= SHARES_MAX:
         message = f"{threshold} of {shares} shares cannot guard a vault"
         raise SharesUnfit(message)
+
+
+def split(root: bytes, *, shares: int, threshold: int) -> Split:
+    """Split a root so that any `threshold` of `shares` bring it back, and fewer tell nothing.
+
+    Raises:
+        SharesUnfit: one person alone could open the vault, or nobody could.
+    """
+    demand_shares(shares, threshold)
     (group,) = generate_mnemonics(1, [(threshold, shares)], root)
     return Split(Share.from_mnemonic(group[0]).identifier, tuple(group))
 

@@ -287,10 +287,15 @@ class _Keepers(Request[A], Generic[A], frozen=True, tag=True):
 
 
 class PrepareRoot(_Keepers[RootPrepared], frozen=True, tag=True):
-    """Make a new root, not yet in use, and say its shares; once."""
+    """Make a new root, not yet in use, and say its shares; once.
+
+    Attributes:
+        approval: number of the approval by which it takes the place of another; 0: none.
+    """
 
     shares: int
     threshold: int
+    approval: int = 0
 
 
 class PrepareDevelopmentRoot(_Keepers[RootPrepared], frozen=True, tag=True):
@@ -303,10 +308,12 @@ class PrepareHsmRoot(_Keepers[RootPrepared], frozen=True, tag=True):
     Attributes:
         uri: of the token (RFC 7512), without PIN.
         pin: of the token's user.
+        approval: as for a root in shares.
     """
 
     uri: Annotated[str, Meta(max_length=1_000)]
     pin: Pin
+    approval: int = 0
 
 
 class CommitRoot(_Keepers[Done], frozen=True, tag=True):

@@ -75,6 +75,10 @@ class OwnersWays:
         known = self._closed.get(_ONLY)
         return () if known is None else known.closed
 
+    def is_closed(self, name: str) -> bool:
+        """Whether the log knows that the way of a kind has ended."""
+        return name in self._known()
+
     def demand_open(self, name: str) -> None:
         """Refuse what two people could decide on.
 

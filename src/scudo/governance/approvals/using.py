@@ -85,5 +85,13 @@ class Uses:
             fault = "this approval was used"
         if fault is not None:
             raise ApprovalUnfit(fault, field="approval_id")
+        self.note(entry, number, kind=kind)
+
+    def is_used(self, number: int) -> bool:
+        """Whether an approval is good no more because it was used."""
+        return number in self._uses
+
+    def note(self, entry: Entry, number: int, *, kind: str) -> None:
+        """Note that what an approval of a kind allows was done, by whom it is not asked of here."""
         entry.emit(ApprovalUsed(number, kind, entry.client))
         self._uses.put(entry, number, Use(entry.recorded_at, entry.client))

@@ -23,6 +23,7 @@ from scudo.fabric import settings as environment
 from scudo.interfaces import vaulting
 from scudo.interfaces.cli.installing import Settings, opened, settings_now
 from scudo.interfaces.cli.terminal import INTERRUPTED, NOT_OK, OK, Terminal
+from scudo.kernel import Prefix, ids
 
 _LOOK_S: Final = 0.2
 _TOKENS_ANEW: Final = (
@@ -49,15 +50,26 @@ def init(wanted: Wanted, *, is_agreed: bool, is_json: bool) -> int:
         return _put_root(terminal, client, wanted, is_agreed=is_agreed)
 
 
-def rotate_root(wanted: Wanted, *, is_agreed: bool, is_json: bool) -> int:
-    """Put a new root in the place of the old one."""
+def rotate_root(wanted: Wanted, *, approval: str | None, is_agreed: bool, is_json: bool) -> int:
+    """Put a new root in the place of the old one.
+
+    Raises:
+        IdMalformed: this is no id of an approval.
+        RootUnapproved: two people decide on it, and have not.
+    """
     terminal, settings = Terminal(is_json=is_json), settings_now()
+    number = 0 if approval is None else ids.parse(Prefix.APPROVAL, approval, field="approval")
     with _asked(settings) as client:
-        return _put_root(terminal, client, wanted, is_agreed=is_agreed)
+        return _put_root(terminal, client, wanted, approval=number, is_agreed=is_agreed)
 
 
 def _put_root(
-    terminal: Terminal, client: vault.VaultClient, wanted: Wanted, *, is_agreed: bool
+    terminal: Terminal,
+    client: vault.VaultClient,
+    wanted: Wanted,
+    *,
+    is_agreed: bool,
+    approval: int = 0,
 ) -> int:
     """Prepare a root, show its shares, and use it once they are in people's hands."""
     if wanted is None:
@@ -67,9 +79,9 @@ def _put_root(
         terminal.give({"shares": [], "threshold": 0, "development": True})
         return OK
     if isinstance(wanted, str):
-        return _put_root_in_token(terminal, client, wanted)
+        return _put_root_in_token(terminal, client, wanted, approval=approval)
     shares, threshold = wanted
-    made = client.ask(vault.PrepareRoot(shares, threshold))
+    made = client.ask(vault.PrepareRoot(shares, threshold, approval))
     for number, share in enumerate(made.shares, start=1):
         terminal.say(f"[bold]Share {number} of {shares}[/]\n{share}\n")
     terminal.say(
@@ -84,13 +96,15 @@ def _put_root(
     return OK
 
 
-def _put_root_in_token(terminal: Terminal, client: vault.VaultClient, text: str) -> int:
+def _put_root_in_token(
+    terminal: Terminal, client: vault.VaultClient, text: str, *, approval: int
+) -> int:
     """Make a root in a token, and use it: nobody has anything to write down."""
     uri = vault.HsmUri.parse(text)
     pin = vault.read_pin(uri.pin_source) if uri.pin_source else _secret("PIN: ")
     if pin is None:
         return INTERRUPTED
-    made = client.ask(vault.PrepareHsmRoot(text, pin))
+    made = client.ask(vault.PrepareHsmRoot(text, pin, approval))
     client.ask(vault.CommitRoot())
     terminal.say(f"The root key was made in {escape(made.hsm)} and is in use. It never leaves it.")
     terminal.say("Have the token's keys copied to a second token, as its maker describes.")

@@ -16,6 +16,11 @@ Root = Annotated[
     ),
 ]
 
+Approval = Annotated[
+    str | None,
+    typer.Option("--approval", help="Two people's approval of this root, as apr_0000000000000001."),
+]
+
 vault: Final = typer.Typer(
     help="Keys, personal data and card numbers, in a process of their own.",
     no_args_is_help=True,
@@ -62,6 +67,7 @@ def vault_rotate_root(
     shares: Annotated[int, typer.Option(help="How many shares the new root key has.")] = 5,
     threshold: Annotated[int, typer.Option(help="How many of them open the vault.")] = 3,
     root: Root = None,
+    approval: Approval = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask whether the shares are written down.")
     ] = False,
@@ -72,14 +78,19 @@ def vault_rotate_root(
     Nothing that is stored is written anew, and nobody waits. The old shares, or the old key in
     its token, still open older backups; keep them as long as those.
 
+    Once the bank has operators, two of them decide first: the kind of approval is rotate_root,
+    and it is good for 24 hours, for these numbers of shares or this token, and once.
+
     \b
     Examples:
       scudo vault rotate-root --shares 5 --threshold 3
+      scudo vault rotate-root --shares 5 --threshold 3 --approval apr_0000000000000001
       scudo vault rotate-root --root 'pkcs11:token=bank'
     """  # noqa: D301 - a line continuation that is shown
     from scudo.interfaces.cli import keeping  # noqa: PLC0415 - late: `--help` must not load the bank
 
-    sys.exit(keeping.rotate_root(root or (shares, threshold), is_agreed=yes, is_json=json))
+    wanted = root or (shares, threshold)
+    sys.exit(keeping.rotate_root(wanted, approval=approval, is_agreed=yes, is_json=json))
 
 
 @vault.command(name="rotate-unit")
