@@ -77,6 +77,8 @@ class Book:
     def __init__(self) -> None:
         """Start with an empty cache."""
         self.accounts: dict[int, Account] = {}
+        #: Customers' accounts that were opened by this process, or looked up by their owner.
+        self.owned: dict[int, list[int]] = {}
         self.holds: dict[int, Hold] = {}
         self.house: dict[tuple[int, int], int] = {}
         self.touched: Touched[Account] = Touched()
@@ -112,15 +114,9 @@ class Book:
     # ---- accounts
 
     def has_open_account(self, owner: int) -> bool:
-        """Whether a customer, whose open accounts were looked up, has one that is open.
-
-        It goes through all that memory holds: relationships end seldom, and an index by owner
-        would be paid for by every account.
-        """
-        return any(
-            account.owner == owner and account.status == AccountStatus.OPEN
-            for account in self.accounts.values()
-        )
+        """Whether a customer, whose open accounts were looked up, has one that is open."""
+        numbers = self.owned.get(owner, ())
+        return any(self.accounts[number].status == AccountStatus.OPEN for number in numbers)
 
     def open(  # noqa: PLR0913 - one parameter per property
         self,
@@ -157,12 +153,16 @@ class Book:
             posting_limit=posting_limit,
         )
         self.accounts[number] = account
+        if owner:
+            self.owned.setdefault(owner, []).append(number)
         self.touched.add(account)
         entry.undo(self._unopen, number)
         return account
 
     def _unopen(self, number: int) -> None:
-        del self.accounts[number]
+        account = self.accounts.pop(number)
+        if account.owner:
+            self.owned[account.owner].remove(number)
         self.touched.discard(number)
 
     def house_account(self, entry: Entry, product: Product, currency: int) -> Account:

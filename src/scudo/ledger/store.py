@@ -108,6 +108,7 @@ class LedgerStore:
     def forget(self) -> None:
         """Drop what can be loaded again: accounts and holds."""
         self._book.accounts.clear()
+        self._book.owned.clear()
         self.holds.forget()
 
     async def load_house(self, connection: AsyncConnection[TupleRow]) -> None:
@@ -139,7 +140,7 @@ class LedgerStore:
         """Ask for all open accounts of customers; what memory holds of them stays as it is."""
         wanted = Int8Array(owners)
         if wanted:
-            lookup.ask(_SQL["load_open_of"], {"owners": wanted}, self._keep_accounts)
+            lookup.ask(_SQL["load_open_of"], {"owners": wanted}, self._keep_owned)
 
     def ask_holds(self, lookup: Lookup, wanted: Iterable[int]) -> None:
         """Ask for holds that memory does not hold; unknown ids stay unknown."""
@@ -156,6 +157,14 @@ class LedgerStore:
         """
         window = {"after": after, "through": through, "limit": limit}
         lookup.ask(_SQL["find_expiring"], window, take)
+
+    def _keep_owned(self, rows: Iterable[TupleRow]) -> None:
+        found = list(rows)
+        self._keep_accounts(found)
+        for number, owner, *_ in found:
+            known = self._book.owned.setdefault(owner, [])
+            if number not in known:
+                known.append(number)
 
     def _keep_accounts(self, rows: Iterable[TupleRow]) -> None:
         for row in rows:

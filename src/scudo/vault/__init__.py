@@ -10,7 +10,16 @@ for which purposes, is declared in `model`.
 """
 
 from scudo.vault import errors, events
-from scudo.vault.answers import Fact, Signature, SigningKey, StatusShown, TextKept, Why
+from scudo.vault.answers import (
+    Fact,
+    Kept,
+    Signature,
+    SigningKey,
+    StatusShown,
+    Tally,
+    TextKept,
+    Why,
+)
 from scudo.vault.callers import CallerList
 from scudo.vault.client import AsyncVaultClient, VaultClient
 from scudo.vault.custody import Custody, Limits
@@ -125,6 +134,7 @@ __all__ = [
     "Hsm",
     "HsmUri",
     "KeepTexts",
+    "Kept",
     "KeyKeeper",
     "KeyStore",
     "Limits",
@@ -162,6 +172,7 @@ __all__ = [
     "Status",
     "StatusShown",
     "Sweep",
+    "Tally",
     "TextKept",
     "TextSignal",
     "Tokenise",

@@ -125,9 +125,11 @@ class TestExport:
 
         teller.get(f"/v1/customers/{customer}/export", **REASON)
 
-        told = until(lambda: [a for a in acts_of(teller, customer) if "list_cards" in a[0]])
+        # What found no turn beside other exports is told too, and was asked for again.
+        cards = ("vault.list_cards_card_number", "done", "privacy_request:request:4711")
+        until(lambda: cards in acts_of(teller, customer))
         acts = acts_of(teller, customer)
-        assert told == [("vault.list_cards_card_number", "done", "privacy_request:request:4711")]
+        assert acts.count(cards) == 1
         assert ("persons.export", "done", "privacy_request:request:4711") in acts
         assert ("vault.read_email", "done", "privacy_request:request:4711") in acts
         assert ("vault.read_phone", "absent", "privacy_request:request:4711") in acts

@@ -4,7 +4,7 @@ They prove who they are by a key or a certificate, get tokens of five minutes, a
 these; what they may, and by which keys, are records.
 """
 
-from scudo.identity.partners import errors, events, keys, routes
+from scudo.identity.partners import assertions, errors, events, keys, routes
 from scudo.identity.partners.commands import (
     AddPartnerCertificate,
     AddPartnerKey,
@@ -49,6 +49,7 @@ __all__ = [
     "SuspendPartner",
     "Tier",
     "TokenDesk",
+    "assertions",
     "errors",
     "events",
     "keys",

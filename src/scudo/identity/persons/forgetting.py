@@ -4,6 +4,7 @@ The vault erases first, so that its list outside knows them; then the log is tol
 takes back how they proved who they are. Cut off in between, the next run does both again.
 """
 
+import abc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
@@ -98,63 +99,58 @@ def _is_due(over: Relationship, asked: retention.Asked) -> bool:
     return over.ended_at < asked.cuts[asked.law_of(over.country)]
 
 
-class ReadKeeping:
+class _VaultKeeping(abc.ABC):
+    """What the vault forgets by itself, a batch at a time, when it is told until when."""
+
+    #: Asks for a batch to be forgotten.
+    forgets: type[vault.ForgetReads | vault.ForgetCards]
+
+    def __init__(self, ask: AskVault) -> None:
+        """Ask a vault."""
+        self._ask = ask
+
+    async def forget(self, asked: retention.Asked) -> AsyncIterator[int]:
+        """Delete what is due.
+
+        Raises:
+            VaultRefusal: the vault refused, or does not answer.
+        """
+        while True:
+            held = tuple(sorted(asked.held()))
+            gone = await self._ask(self.forgets(asked.cuts[retention.ALL], held, retention.AT_ONCE))
+            yield gone.count
+            if gone.count < retention.AT_ONCE:
+                return
+
+    async def count(self, asked: retention.Asked) -> retention.Count:
+        """Count what is kept."""
+        cut, held = asked.cuts[retention.ALL], tuple(sorted(asked.held()))
+        kept = self.counted(await self._ask(vault.CountKept(cut, cut, held)))
+        return retention.Count(kept.kept, kept.oldest_at, kept.due, kept.held)
+
+    @staticmethod
+    @abc.abstractmethod
+    def counted(kept: vault.Kept) -> vault.Tally:
+        """Which of the vault's counts is meant."""
+
+
+class ReadKeeping(_VaultKeeping):
     """The vault's record of reads."""
 
-    def __init__(self, ask: AskVault) -> None:
-        """Ask a vault."""
-        self._ask = ask
+    forgets = vault.ForgetReads
 
-    async def forget(self, asked: retention.Asked) -> AsyncIterator[int]:
-        """Delete records that are due.
-
-        Raises:
-            VaultRefusal: the vault refused, or does not answer.
-        """
-        while True:
-            held = tuple(sorted(asked.held()))
-            gone = await self._ask(
-                vault.ForgetReads(asked.cuts[retention.ALL], held, retention.AT_ONCE)
-            )
-            yield gone.count
-            if gone.count < retention.AT_ONCE:
-                return
-
-    async def count(self, asked: retention.Asked) -> retention.Count:
-        """Count all records."""
-        held = tuple(sorted(asked.held()))
-        kept = await self._ask(vault.CountKept(asked.cuts[retention.ALL], 0, held))
-        return retention.Count(
-            kept.reads.kept, kept.reads.oldest_at, kept.reads.due, kept.reads.held
-        )
+    @staticmethod
+    def counted(kept: vault.Kept) -> vault.Tally:
+        """The count of reads."""
+        return kept.reads
 
 
-class CardKeeping:
+class CardKeeping(_VaultKeeping):
     """Card numbers in the vault."""
 
-    def __init__(self, ask: AskVault) -> None:
-        """Ask a vault."""
-        self._ask = ask
+    forgets = vault.ForgetCards
 
-    async def forget(self, asked: retention.Asked) -> AsyncIterator[int]:
-        """Delete cards that are due.
-
-        Raises:
-            VaultRefusal: the vault refused, or does not answer.
-        """
-        while True:
-            held = tuple(sorted(asked.held()))
-            gone = await self._ask(
-                vault.ForgetCards(asked.cuts[retention.ALL], held, retention.AT_ONCE)
-            )
-            yield gone.count
-            if gone.count < retention.AT_ONCE:
-                return
-
-    async def count(self, asked: retention.Asked) -> retention.Count:
-        """Count all cards."""
-        held = tuple(sorted(asked.held()))
-        kept = await self._ask(vault.CountKept(0, asked.cuts[retention.ALL], held))
-        return retention.Count(
-            kept.cards.kept, kept.cards.oldest_at, kept.cards.due, kept.cards.held
-        )
+    @staticmethod
+    def counted(kept: vault.Kept) -> vault.Tally:
+        """The count of cards."""
+        return kept.cards

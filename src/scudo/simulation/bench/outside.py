@@ -50,6 +50,7 @@ _BALANCE_RATE: Final = 1_000
 _READY_WITHIN_S: Final = 60
 _APPROVED: Final = (b'"status":"captured"', b'"status":"authorised"')
 HOST: Final = "127.0.0.1"
+AUTHORISE: Final = "/v1/card-authorisations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,10 @@ class Stage:
 
 
 @contextlib.contextmanager
-def filled(terms: Terms, report: Report) -> Iterator[Stage]:
+def filled(terms: Terms, report: Report, *, customers: int = _CUSTOMERS) -> Iterator[Stage]:
     """Fill one bank for all measures that ask it over HTTP; it is gone afterwards."""
     with home() as folder:
-        yield in_loop(_fill(folder, terms, report))
+        yield in_loop(_fill(folder, terms, report, customers))
 
 
 def cold_start(_terms: Terms, report: Report) -> Figures:
@@ -181,7 +182,7 @@ def authorisations(*, token: str, accounts: list[int], run: str) -> Iterator[byt
         headers["idempotency-key"] = f"{run}-{number}"
         yield request_bytes(
             "POST",
-            "/v1/card-authorisations",
+            AUTHORISE,
             headers=headers,
             body=json.dumps(body, separators=(",", ":")).encode(),
         )
@@ -199,22 +200,22 @@ def balances(*, token: str, accounts: list[int]) -> Iterator[bytes]:
 # ---- the stage
 
 
-async def _fill(folder: Path, terms: Terms, report: Report) -> Stage:
+async def _fill(folder: Path, terms: Terms, report: Report, customers: int) -> Stage:
     async with open_bank(
         postgres.EmbeddedServer(folder),
         home=folder,
         description="scudo bench",
         limits=Limits(batch=1_000, queue=100_000),
     ) as bank:
-        history = _LARGE_PAYMENTS if terms.large else _CUSTOMERS // 5
+        history = _LARGE_PAYMENTS if terms.large else customers // 5
         # Of the past, and ends now: paying fifty times within minutes, all would be stepped up.
         began = now_us() - (history + 1) * _HISTORY_EVERY_US
-        accounts = await populate(bank, customers=_CUSTOMERS, report=report, at=lambda _: began)
+        accounts = await populate(bank, customers=customers, report=report, at=lambda _: began)
         random = Random(SEED)
         report(f"   {history:,} payments of history")
         payments = (
             card_payment(random, account=accounts[customer], customer=customer, capture=True)
-            for customer in (random.randrange(_CUSTOMERS) for _ in range(history))
+            for customer in (random.randrange(customers) for _ in range(history))
         )
         await done(
             carry(

@@ -22,7 +22,6 @@ MEASURES: Final[dict[str, Measure]] = {
     "prove": evidence.prove,
     "auditor": evidence.auditor,
     "token_check": identity.token_check,
-    "authorise_dpop": identity.authorise_dpop,
     "cold_start": outside.cold_start,
     "vault_read": vaulted.vault_read,
 }
@@ -32,6 +31,7 @@ OVER_HTTP: Final[dict[str, Callable[[outside.Stage, Terms, Report], Figures]]] =
     "authorise_http_bank": outside.authorise_http_bank,
     "authorise_http": outside.authorise_http,
     "authorise_mtls": secured.authorise_mtls,
+    "authorise_dpop": secured.authorise_dpop,
 }
 #: Names that come out of another measure.
 COME_WITH: Final = {"bytes_per_payment": "authorise_http", "wal_per_payment": "authorise_http"}
