@@ -17,6 +17,8 @@ from scudo.fabric.postgres import EmbeddedServer
 from scudo.fabric.settings import Settings
 from scudo.interfaces import vaulting
 
+#: Each test runs many commands, each of which begins a program.
+pytestmark = pytest.mark.timeout(240)
 SCUDO = str(Path(sys.executable).parent / "scudo")
 COMMANDS = (
     "init",
@@ -227,7 +229,6 @@ def tokened(tmp_path):
 
 
 class TestToken:
-    @pytest.mark.timeout(240)
     def test_has_the_root_and_opens_the_vault_by_its_pin(self, tokened):
         """Made with a PIN from standard input or a file, opened by it, and left for shares."""
         home, hsm = tokened

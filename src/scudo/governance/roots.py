@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from scudo.fabric import Answer, Command, Entry
+from scudo.fabric import Answer, Entry
 from scudo.governance import approvals
 from scudo.governance.events import RootUnapproved
-from scudo.vault import HsmUri, KeyKeeper, demand_shares, errors
+from scudo.vault import HsmUri, KeyKeeper, NoteKeys, demand_shares, errors
 
 ROTATE: Final = "rotate_root"
 _Handler = Callable[[Any, Entry], Answer]
@@ -60,13 +60,15 @@ class Roots:
     ) -> _Handler:
         """Let a handler note the vault's keys, and find by whose approval the root is another."""
 
-        def handle(command: Command, entry: Entry) -> Answer:
+        def handle(command: NoteKeys, entry: Entry) -> Answer:
             before = self._keys.root
             answer = handler(command, entry)
             after = self._keys.root
             if before and after != before:
-                number = _approval_of(before, approved, uses)
-                if number is not None:
+                number = command.approval
+                approval = approved.register.get(number)
+                is_given = approval is not None and approval.kind == ROTATE
+                if is_given and not uses.is_used(number):
                     uses.note(entry, number, kind=ROTATE)
                 elif ways.is_closed(ROTATE):
                     page = approvals.Severity.PAGE
@@ -108,20 +110,3 @@ class Roots:
 def _leave(change: RootChange, entry: Entry, decided: approvals.Decided) -> None:
     """Nothing yet: keepers make the root where its shares are handed out."""
     del change, entry, decided
-
-
-class _Document(msgspec.Struct, frozen=True):
-    diff: dict[str, tuple[Any, Any]]
-
-
-def _approval_of(root: str, approved: approvals.Approvals, uses: approvals.Uses) -> int | None:
-    """The approval that was given to replace a root, and is not used."""
-    for number, approval in approved.register.items():
-        if (
-            approval.kind == ROTATE
-            and approval.state is approvals.State.DONE
-            and not uses.is_used(number)
-            and msgspec.json.decode(approval.document, type=_Document).diff["root"][0] == root
-        ):
-            return number
-    return None

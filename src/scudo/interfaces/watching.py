@@ -66,7 +66,7 @@ class VaultWatch:
         with contextlib.suppress(Refusal):
             if not self._bank.rooms.vault_keys.is_known(keys):
                 # Before anybody's request the log has no time yet: a file may still drive it.
-                answer = await self._bank.note(NoteKeys(keys))
+                answer = await self._bank.note(NoteKeys(keys, status.root_approval))
                 if answer.status != _OK:
                     _log.warning("the log was not told of the vault's keys", status=answer.status)
 

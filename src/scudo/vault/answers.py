@@ -85,6 +85,7 @@ class StatusShown(Answer, frozen=True, tag=True):
         keys_left: that are still wrapped by older unit keys.
         token_version: of new tokens.
         root: id of the root, in hex; empty without one.
+        root_approval: number of the approval by which it took the place of another; 0: none.
         signing: id of the key that signs, by algorithm.
         cached_keys: person keys in memory.
         refused: how many reads went beyond the quota of each purpose.
@@ -111,6 +112,7 @@ class StatusShown(Answer, frozen=True, tag=True):
     search: int = 0
     hashes_left: int = 0
     root_kind: str = ""
+    root_approval: int = 0
     hsm: str = ""
     turned_away: dict[str, int] = {}
 

@@ -249,6 +249,7 @@ class Custody:
             keys_left=await self._ring.count_left(),
             token_version=self._keys.token_version,
             root=self._ring.root_id.hex(),
+            root_approval=self._ring.root_approval,
             signing={
                 key.algorithm: key.key_id for key in self._keys.signing_keys() if key.is_active
             },

@@ -25,9 +25,14 @@ class KeysInUse(msgspec.Struct, frozen=True):
 
 
 class NoteKeys(Command, frozen=True, tag=550):
-    """Tell the log which keys the vault uses; others than it last told of."""
+    """Tell the log which keys the vault uses; others than it last told of.
+
+    Attributes:
+        approval: number of the one that the vault made its root by; 0: of none.
+    """
 
     keys: tuple[tuple[str, str], ...]
+    approval: int = 0
 
 
 def keys_in_use(status: StatusShown) -> tuple[tuple[str, str], ...]:

@@ -93,6 +93,11 @@ class Ring:
         return "" if self._root is None else self._root.hsm or ""
 
     @property
+    def root_approval(self) -> int:
+        """Number of the approval by which the root took the place of another; 0: none."""
+        return 0 if self._root is None else self._root.approval
+
+    @property
     def root_id(self) -> bytes:
         """Id of the root; empty without one."""
         return b"" if self._root is None else self._root.id
@@ -309,7 +314,7 @@ class Ring:
 
     # ---- the root
 
-    def prepare_root(self, *, shares: int, threshold: int, now: int) -> Split:
+    def prepare_root(self, *, shares: int, threshold: int, now: int, approval: int) -> Split:
         """Make a root that `commit_root` will use.
 
         It is not used before its shares are in people's hands: were it, a crash between
@@ -322,7 +327,9 @@ class Ring:
         self._demand_rotatable()
         key = new_key()
         made = split(key.secret, shares=shares, threshold=threshold)
-        self._prepared = Prepared(MemoryRoot(key), SHARED, now, shares, threshold, made.identifier)
+        self._prepared = Prepared(
+            MemoryRoot(key), SHARED, now, shares, threshold, made.identifier, approval
+        )
         return made
 
     def prepare_development_root(self, *, now: int) -> None:
@@ -334,7 +341,7 @@ class Ring:
         self._demand_rotatable()
         self._prepared = Prepared(MemoryRoot(new_key()), DEVELOPMENT, now)
 
-    async def prepare_hsm_root(self, uri: str, *, pin: str, now: int) -> str:
+    async def prepare_hsm_root(self, uri: str, *, pin: str, now: int, approval: int) -> str:
         """Make a root in a token; gives the token's URI.
 
         Raises:
@@ -343,7 +350,7 @@ class Ring:
         """
         self._demand_rotatable()
         wrapper = await make_in_hsm(self._hsm, HsmUri.parse(uri), pin=pin)
-        self._prepared = Prepared(wrapper, HSM, now)
+        self._prepared = Prepared(wrapper, HSM, now, approval=approval)
         return str(wrapper.key.place)
 
     def _demand_rotatable(self) -> None:
@@ -398,6 +405,7 @@ class Ring:
             "identifier": prepared.identifier,
             "proof": await prove(wrapper),
             "hsm": prepared.hsm,
+            "approval": prepared.approval,
         }
         row = {**added, "shares": prepared.shares, "now": at}
         await connection.execute(_SQL["add_root"], row)

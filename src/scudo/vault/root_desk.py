@@ -50,7 +50,10 @@ class RootDesk:
     async def _prepare(self, request: wire.PrepareRoot) -> answers.RootPrepared:
         await self._demand_approved(request.approval, (request.shares, request.threshold, ""))
         made = self._ring.prepare_root(
-            shares=request.shares, threshold=request.threshold, now=self._clock.monotonic_us()
+            shares=request.shares,
+            threshold=request.threshold,
+            now=self._clock.monotonic_us(),
+            approval=request.approval,
         )
         return answers.RootPrepared(made.shares, request.threshold)
 
@@ -64,7 +67,10 @@ class RootDesk:
     async def _prepare_in_token(self, request: wire.PrepareHsmRoot) -> answers.RootPrepared:
         await self._demand_approved(request.approval, (0, 0, str(HsmUri.parse(request.uri))))
         place = await self._ring.prepare_hsm_root(
-            request.uri, pin=request.pin, now=self._clock.monotonic_us()
+            request.uri,
+            pin=request.pin,
+            now=self._clock.monotonic_us(),
+            approval=request.approval,
         )
         return answers.RootPrepared((), 0, place)
 

@@ -128,6 +128,7 @@ class Root:
 
     Attributes:
         hsm: URI of its token; none if it is in none.
+        approval: number of the one by which it took the place of another; 0: none.
     """
 
     id: bytes
@@ -136,6 +137,7 @@ class Root:
     identifier: int
     proof: bytes
     hsm: str | None = None
+    approval: int = 0
 
     async def fits(self, wrapper: Wrapper) -> bool:
         """Whether this is the root.
@@ -171,6 +173,7 @@ class Prepared:
 
     Attributes:
         at: monotonic clock, microseconds.
+        approval: as of a root.
     """
 
     wrapper: MemoryRoot | HsmRoot
@@ -179,6 +182,7 @@ class Prepared:
     shares: int = 0
     threshold: int = 0
     identifier: int = 0
+    approval: int = 0
 
     @property
     def hsm(self) -> str | None:

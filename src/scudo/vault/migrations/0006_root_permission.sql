@@ -1,3 +1,6 @@
+-- By which approval a root took the place of another; none: it needed none.
+ALTER TABLE vault.root ADD COLUMN approval bigint;
+
 -- Whether two people decide on a new root, and which one they have approved: the root that it takes
 -- the place of, what opens it (shares and their threshold, or a token), and when that was given, in
 -- microseconds. Who decides on what is not for the vault to know: the room above puts its own body

@@ -1,13 +1,15 @@
 -- active_root: the root that unit keys are wrapped by
-SELECT id, kind, threshold, identifier, proof, hsm FROM vault.root WHERE state = 'active';
+SELECT id, kind, threshold, identifier, proof, hsm, coalesce(approval, 0)
+FROM vault.root WHERE state = 'active';
 
 -- retire_root: a new root is about to take its place
 UPDATE vault.root SET state = 'retired' WHERE state = 'active';
 
 -- add_root: the root from now on
-INSERT INTO vault.root (id, kind, shares, threshold, identifier, proof, hsm, state, made_at)
-VALUES (%(id)s, %(kind)s, %(shares)s, %(threshold)s, %(identifier)s, %(proof)s, %(hsm)s, 'active',
-    %(now)s);
+INSERT INTO vault.root
+    (id, kind, shares, threshold, identifier, proof, hsm, approval, state, made_at)
+VALUES (%(id)s, %(kind)s, %(shares)s, %(threshold)s, %(identifier)s, %(proof)s, %(hsm)s,
+    nullif(%(approval)s, 0), 'active', %(now)s);
 
 -- unit_keys: every unit key, oldest first
 SELECT id, number, purpose, state, root, wrapped FROM vault.unit_key ORDER BY purpose, number;
