@@ -10,15 +10,34 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
+import hypothesis
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 from tests.faults import results, tell_cases
 
 from scudo.fabric.migration import migrate, rooms_of
 from scudo.fabric.postgres import Dsn, EmbeddedServer, ensure_roles
 
+# How long an example takes is the machine's business.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+_configure_logging = structlog.configure
+
+
+def _configure_afresh(**given: Any) -> None:
+    """Configure logging for loggers that are in use too.
+
+    A program configures once, and keeps its loggers. Here a logger that was used under one test's
+    configuration would go on with it, and another test would look at lines that never come.
+    """
+    _configure_logging(**given | {"cache_logger_on_first_use": False})
+
+
+structlog.configure = cast("Any", _configure_afresh)
 _DATABASE_FIXTURES = frozenset({"server", "template", "empty_database", "database"})
 
 

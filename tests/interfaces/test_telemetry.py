@@ -30,6 +30,25 @@ def _fail(error):
         return raised
 
 
+LOGGER = structlog.get_logger("scudo.test")
+
+
+@pytest.fixture
+def quiet():
+    """A logger that was used while only warnings were shown."""
+    configure_logging(level="WARNING", stream=io.StringIO())
+    LOGGER.info("early")
+    yield
+    structlog.reset_defaults()
+
+
+class TestConfiguring:
+    def test_reaches_loggers_that_tests_have_used(self, quiet, lines):
+        """No test's configuration decides what another test sees."""
+        LOGGER.info("late")
+        assert [line["event"] for line in lines()] == ["late"]
+
+
 class TestLines:
     def test_are_json_with_level_time_and_place(self, lines):
         """Each line says what, how grave, when and where from."""

@@ -96,8 +96,6 @@ def logged(served: Served) -> Iterator[Callable[[], str]]:
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
     configure_logging(level="INFO", stream=stream)
-    # Loggers that are kept would outlive this configuration.
-    structlog.configure(cache_logger_on_first_use=False)
     # The client's own lines are not the bank's.
     for client in ("httpx", "httpcore", "hypothesis"):
         logging.getLogger(client).setLevel(logging.CRITICAL)
