@@ -81,7 +81,11 @@ class Changed:
             (callbacks.AddCallbackKey, callbacks.ADD_KEY, {"covered": callbacks.approved_key}),
         ):
             handlers[command] = authority.ways.guard(kind, handlers[command], **more)
-        # Nobody is held up here: keepers have done it, and the vault has asked before.
+
+    def notice(
+        self, authority: operators.Authority, handlers: dict[type[Command], Handler]
+    ) -> None:
+        """See what was done outside: nobody is held up, as the vault has asked before."""
         handlers[NoteKeys] = self.roots.noticing(
             handlers[NoteKeys], authority.approvals, authority.uses, authority.ways
         )

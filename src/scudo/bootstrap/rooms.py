@@ -253,6 +253,7 @@ class Rooms:
         for keeper in self._keepers:
             self._handlers.update(keeper.handlers)
         changed.guard(self.authority, self._handlers)
+        changed.notice(self.authority, self._handlers)
 
     def _work(self) -> dict[type[Command], Callable[[Any, Entry], Answer]]:
         """What works on the commands of rooms whose state is tables."""

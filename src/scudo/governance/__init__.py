@@ -43,7 +43,7 @@ from scudo.governance.mandates import (
 from scudo.governance.model import DAY, ED25519, HOUR, ML_DSA_65, MOMENT, Signer
 from scudo.governance.notary import Notary
 from scudo.governance.proving import prove_entry, prove_growth
-from scudo.governance.roots import ROTATE, Roots
+from scudo.governance.roots import Roots
 from scudo.governance.sampling import Leak, find_leaks
 from scudo.governance.signer import KeyFiles, VaultSigner
 from scudo.governance.verification import EvidenceAudit
@@ -56,7 +56,6 @@ __all__ = [
     "HOUR",
     "ML_DSA_65",
     "MOMENT",
-    "ROTATE",
     "STANDING",
     "TERMS_KIND",
     "USAGE_KIND",

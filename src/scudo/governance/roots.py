@@ -15,7 +15,7 @@ from scudo.governance import approvals
 from scudo.governance.events import RootUnapproved
 from scudo.vault import HsmUri, KeyKeeper, NoteKeys, demand_shares, errors
 
-ROTATE: Final = "rotate_root"
+_ROTATE: Final = "rotate_root"
 _Handler = Callable[[Any, Entry], Answer]
 
 
@@ -39,7 +39,7 @@ class Roots:
         """The kinds of change that need a second person."""
         return (
             approvals.ApprovalKind(
-                name=ROTATE,
+                name=_ROTATE,
                 change=RootChange,
                 describe=self._describe,
                 demand=self._demand,
@@ -67,10 +67,10 @@ class Roots:
             if before and after != before:
                 number = command.approval
                 approval = approved.register.get(number)
-                is_given = approval is not None and approval.kind == ROTATE
+                is_given = approval is not None and approval.kind == _ROTATE
                 if is_given and not uses.is_used(number):
-                    uses.note(entry, number, kind=ROTATE)
-                elif ways.is_closed(ROTATE):
+                    uses.note(entry, number, kind=_ROTATE)
+                elif ways.is_closed(_ROTATE):
                     page = approvals.Severity.PAGE
                     entry.emit(RootUnapproved(entry.next_position, before, after, page))
             return answer
